@@ -25,6 +25,8 @@ from modelplane.control_plane.secrets import scopes
 from modelplane.control_plane.settings import Settings as ControlPlaneSettings
 from modelplane.control_plane.store import database
 from modelplane.control_plane.store.endpoints import change_log, payload_tables
+from modelplane.control_plane.store.usage import sums
+from modelplane.control_plane.usage import prices, reader
 from modelplane.data_plane.calls import aside, query, taking_turns
 from modelplane.data_plane.guardrails import cleared, scanner
 from modelplane.data_plane.hosting import group, suspect_callers, suspects
@@ -107,6 +109,8 @@ BOUNDS = {
     "Memory of Envoy": f"{MAX_HEAP_MIB:,} MiB: above {overload.CLOSE_IDLE:.0%}".replace("%", " %"),
     "Metric series of engines": f"of {totals._REMEMBERED} replicas",
     "Payload tables that an endpoint may have had": f"{payload_tables.MOST_OF_ONE}:",
+    "Prices of models": f"{prices.MAX_PRICES:,} prices, {prices._LONGEST} characters of a name; "
+    f"{reader.MAX_GROUPS * sums._PARTS:,} groups by price, of {reader.MAX_GROUPS:,} groups",
     "Processes of a hosted model that": f"{suspects._ENOUGH} by the same request, "
     f"{suspect_callers.FOUND} by one caller",
     "Replicas of a group": f"which is {entity_rules.MAX_CONCURRENCY:,} at most, or "

@@ -363,6 +363,7 @@ _PAGES = {
     "/playground/chat": "Playground",
     "/playground/compare/chat~gpt,chat~other": "Compare",
     "/usage": "Usage",
+    "/usage/prices": "Prices",
     "/secrets": "Secrets",
     "/secrets/scope": "scope",
     "/identity/users": "Identity",

@@ -1,11 +1,16 @@
 """The playground asks as a client does, and whoever answers hears what it sends."""
 
+import base64
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from tests.e2e.rest import Rest
-from tests.e2e.system import wait_for
+from tests.e2e.system import System, wait_for
 from tests.emulators.openai import Fault, OpenAiEmulator
 from tests.ui.scenes import create, entity
 from tests.ui.visitor import Visitor
@@ -115,3 +120,106 @@ def test_three_clicks_lead_to_a_first_answer(visitor: Visitor) -> None:
     page.get_by_role("button", name="Send", exact=True).click()
     page.get_by_text("answered by gpt-4o-mini").wait_for()
     assert "What is a gateway?" in page.locator(".message.assistant .said").inner_text()
+
+
+# One pixel.
+_PNG = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAA"
+    "AABJRU5ErkJggg=="
+)
+_PASTE = """(textarea, text) => {
+  const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0))
+  const data = new DataTransfer()
+  data.items.add(new File([bytes], 'pasted.png', { type: 'image/png' }))
+  const pasted = { clipboardData: data, bubbles: true, cancelable: true }
+  textarea.dispatchEvent(new ClipboardEvent('paste', pasted))
+}"""
+
+
+_DOT = {"name": "dot.png", "mimeType": "image/png", "buffer": base64.b64decode(_PNG)}
+
+
+def test_images_are_attached_and_pasted_unless_they_are_too_much(
+    visitor: Visitor, rest: Rest
+) -> None:
+    create(rest, "chat", "gpt")
+    page = visitor.page
+    visitor.go("/playground/chat", "Playground")
+    choice = page.locator("input[type=file]")
+    choice.set_input_files({"name": "odd.txt", "mimeType": "text/plain", "buffer": b"x"})
+    page.get_by_role("alert").filter(has_text="odd.txt is no PNG").wait_for()
+    choice.set_input_files({**_DOT, "name": "large.png", "buffer": bytes(5_000_001)})
+    page.get_by_role("alert").filter(has_text="an image may have 5.0 MB").wait_for()
+    choice.set_input_files(_DOT)
+    page.get_by_label("Message", exact=True).evaluate(_PASTE, _PNG)
+    waiting = page.get_by_role("list", name="Images of the message")
+    waiting.get_by_role("img", name="pasted.png").wait_for()
+    waiting.get_by_role("img", name="dot.png").wait_for()
+    assert page.get_by_role("alert").count() == 0
+    waiting.get_by_role("button", name="Remove pasted.png").click()
+    assert waiting.get_by_role("img").count() == 1
+
+
+def test_images_go_with_a_message(
+    visitor: Visitor, rest: Rest, system: System, provider: OpenAiEmulator
+) -> None:
+    create(rest, "chat", "gpt")
+    page = visitor.page
+    visitor.go("/playground/chat", "Playground")
+    page.locator("input[type=file]").set_input_files(_DOT)
+    waiting = page.get_by_role("list", name="Images of the message")
+    waiting.get_by_role("img").wait_for()
+    message = page.get_by_label("Message", exact=True)
+    message.fill("What is this?")
+    visitor.press("Copy as")
+    snippet = page.get_by_label("curl snippet").inner_text()
+    page.get_by_role("dialog").get_by_role("button", name="Close").click()
+    visitor.press("Send")
+    page.get_by_text("answered by gpt").wait_for()
+    [sent] = provider.requests[-1].body["messages"]
+    url = f"data:image/png;base64,{_PNG}"
+    assert sent["content"] == [
+        {"type": "text", "text": "What is this?"},
+        {"type": "image_url", "image_url": {"url": url}},
+    ]
+    shown = page.get_by_role("list", name="Images", exact=True).get_by_role("img")
+    assert shown.evaluate("image => image.complete && image.naturalWidth") == 1
+    assert waiting.count() == 0
+    # What follows goes with what was said, the image included.
+    message.fill("And now?")
+    visitor.press("Send")
+    page.get_by_text("answered by gpt").nth(1).wait_for()
+    assert provider.requests[-1].body["messages"][0] == sent
+    asked = len(provider.requests)
+    variables = {"PATH": os.defpath, "TOKEN": system.token}
+    subprocess.run(["sh", "-c", snippet], env=variables, check=True, capture_output=True)
+    assert provider.requests[asked].body["messages"] == [sent]
+
+
+def test_a_snippet_reads_a_large_image_from_a_file(
+    visitor: Visitor, rest: Rest, system: System, provider: OpenAiEmulator, tmp_path: Path
+) -> None:
+    create(rest, "chat", "gpt")
+    page = visitor.page
+    visitor.go("/playground/chat", "Playground")
+    content = base64.b64decode(_PNG) + bytes(200_000)
+    file = {"name": "any.png", "mimeType": "image/png", "buffer": content}
+    page.locator("input[type=file]").set_input_files(file)
+    page.get_by_role("list", name="Images of the message").get_by_role("img").wait_for()
+    page.get_by_label("Message", exact=True).fill("Is it $5, `6` or C:\\new?")
+    visitor.press("Copy as")
+    (tmp_path / "image-1.png").write_bytes(content)
+    variables = {"PATH": os.defpath, "TOKEN": system.token}
+    for client, program in (("curl", ["sh", "-c"]), ("OpenAI", [sys.executable, "-c"])):
+        page.get_by_role("button", name=client, exact=True).click()
+        snippet = page.get_by_label(f"{client} snippet").inner_text()
+        asked = len(provider.requests)
+        told = subprocess.run(
+            [*program, snippet], env=variables, check=True, capture_output=True, cwd=tmp_path
+        )
+        assert told.stdout
+        [sent] = provider.requests[asked].body["messages"]
+        text, image = sent["content"]
+        assert text["text"] == "Is it $5, `6` or C:\\new?"
+        url = image["image_url"]["url"]
+        assert base64.b64decode(url.removeprefix("data:image/png;base64,")) == content

@@ -22,6 +22,7 @@ _READ = {
     "/endpoints/chat/guardrails": "chat",
     "/endpoints/chat/permissions": "chat",
     "/usage": "Usage",
+    "/usage/prices": "Prices",
     "/secrets": "Secrets",
     "/identity/users": "Identity",
     "/identity/groups": "Identity",

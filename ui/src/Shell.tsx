@@ -14,6 +14,7 @@ import { EndpointsPage } from './pages/Endpoints'
 import { IdentityPage } from './pages/identity'
 import { PlaygroundPage } from './pages/playground'
 import { ComparePage } from './pages/playground/Compare'
+import { PricesPage } from './pages/Prices'
 import { SecretsPage } from './pages/Secrets'
 import { UsagePage } from './pages/Usage'
 import { WorkersPage } from './pages/Workers'
@@ -73,6 +74,7 @@ export function Shell(): ReactNode {
           <Route path="/playground/compare/:chosen">{({ chosen }) => <ComparePage chosen={decodeURIComponent(chosen)} />}</Route>
           <Route path="/playground/:name?">{({ name }) => <PlaygroundPage key={name} name={name === undefined ? '' : decodeURIComponent(name)} />}</Route>
           <Route path="/usage"><UsagePage /></Route>
+          <Route path="/usage/prices"><PricesPage /></Route>
           <Route path="/secrets/:scope?">{({ scope }) => <SecretsPage scope={scope === undefined ? '' : decodeURIComponent(scope)} />}</Route>
           <Route path="/identity/:tab?">{({ tab }) => <IdentityPage tab={tab ?? 'users'} />}</Route>
           <Route path="/workers"><WorkersPage /></Route>

@@ -216,6 +216,10 @@ export interface UsageRow {
   token_counts_estimated: boolean
   latency_ms: number | null
   first_chunk_ms: number | null
+  provider: string | null
+  model: string | null
+  cost: string | null
+  currency: string | null
   request_streaming: boolean
   usage_context: Record<string, unknown>
   attempts: { served_entity_name: string; error: string; latency_ms: number }[]
@@ -228,6 +232,12 @@ export interface UsageTotal {
   output_token_count: number | null
   cached_token_count: number | null
   average_latency_ms: number | null
+  errors?: number
+  p50_latency_ms?: number | null
+  p95_latency_ms?: number | null
+  cost?: string | null
+  currency?: string | null
+  unpriced_requests?: number
   [group: string]: unknown
 }
 export interface TokenInfo {

@@ -2,7 +2,8 @@ import { expect, test } from 'vitest'
 import { duration } from '../src/format'
 import { type Call, type Chunk, textOf, withCalls } from '../src/pages/playground/answer'
 import { quantile, targetsOf, textOfTargets, unlike } from '../src/pages/playground/compared'
-import { hours, summed } from '../src/pages/usageTotals'
+import { contentOf, refusal, sizeOf, textOfContent, urlsOf } from '../src/pages/playground/images'
+import { hours, money, summed } from '../src/pages/usageTotals'
 import { live, samples } from '../src/prometheus'
 import type { UsageTotal } from '../src/types'
 
@@ -28,7 +29,7 @@ const total = (values: Partial<UsageTotal>): UsageTotal => ({
 
 test('totals are summed, and their mean is weighed by requests', () => {
   const all = [total({ requests: 1, average_latency_ms: 10, input_token_count: 5 }), total({ requests: 3, average_latency_ms: 30, failed_requests: 1 }), total({ requests: 6 })]
-  expect(summed(all)).toEqual({ requests: 10, failed: 1, input: 5, output: 0, latency: 25 })
+  expect(summed(all)).toEqual({ requests: 10, failed: 1, input: 5, output: 0, latency: 25, cost: null, unpriced: 0 })
 })
 
 test('an hour without requests has a bar too', () => {
@@ -80,4 +81,33 @@ test('a quantile is the value of the nearest rank', () => {
 test('who answers in each column is in the address', () => {
   const targets = [{ name: 'a', entity: '' }, { name: 'a', entity: 'b' }]
   expect(targetsOf(textOfTargets(targets))).toEqual(targets)
+})
+
+test('costs are added up, and told in whole cents or by what they begin with', () => {
+  const all = summed([total({ cost: '0.10', unpriced_requests: 1 }), total({ cost: null, unpriced_requests: 2 }), total({ cost: '2' })])
+  expect([all.cost, all.unpriced]).toEqual([2.1, 3])
+  expect(summed([total({ cost: null })]).cost).toBe(null)
+  expect(money('1234.567', 'USD')).toBe('1,234.57 USD')
+  expect(money('0.000012345', 'EUR')).toBe('0.000012 EUR')
+  expect([money('0', 'USD'), money(null, 'USD')]).toEqual(['0.00 USD', '–'])
+})
+
+test('a minute without requests has a bar too', () => {
+  const bars = hours([total({ minute: 60_000, requests: 7 })], 'minute', 0, 180_000)
+  expect(bars.map(({ value }) => value)).toEqual([0, 7, 0])
+})
+
+test('pictures go as parts of a message, and what is too much is refused with what to change', () => {
+  const picture = { name: 'a.png', url: 'data:image/png;base64,AAAA', size: 3 }
+  expect(contentOf('Hello', [])).toBe('Hello')
+  expect(contentOf('Hello', [picture])).toEqual([{ type: 'text', text: 'Hello' }, { type: 'image_url', image_url: { url: picture.url } }])
+  expect(contentOf(' ', [picture])).toHaveLength(1)
+  expect([textOfContent(contentOf('Hello', [picture])), urlsOf(contentOf('Hello', [picture])), sizeOf(picture.url)]).toEqual(['Hello', [picture.url], 3])
+  const none = { count: 0, size: 0 }
+  const file = { name: 'a.png', type: 'image/png', size: 100 }
+  expect(refusal([file], none)).toBe('')
+  expect(refusal([{ ...file, name: 'a.svg', type: 'image/svg+xml' }], none)).toContain('a.svg is no PNG')
+  expect(refusal([{ ...file, size: 6_000_000 }], none)).toContain('an image may have 5.0 MB')
+  expect(refusal([file], { count: 20, size: 0 })).toContain('20 images')
+  expect(refusal([file], { count: 1, size: 10_999_950 })).toContain('11.0 MB together')
 })

@@ -98,3 +98,22 @@ test('what changes a part of an endpoint says that a resource is the whole', () 
 test('values are written as Python has them', () => {
   expect(python([true, null, 1.5, 'a"b', {}])).toBe('[\n    True,\n    None,\n    1.5,\n    "a\\"b",\n    {},\n]')
 })
+
+test('a long image is read from a file, a small one stands in the text', () => {
+  const image = (length: number): object => ({ type: 'image_url', image_url: { url: `data:image/jpeg;base64,${'A'.repeat(length)}` } })
+  const ask = (...parts: object[]): Record<string, string> =>
+    texts({ method: 'POST', path: '/serving-endpoints/chat/invocations', body: { messages: [{ role: 'user', content: parts }] } })
+  expect(ask(image(40)).curl).toContain(`"url": "data:image/jpeg;base64,${'A'.repeat(40)}"`)
+  const found = ask({ type: 'text', text: 'Is it $5 or `6`? C:\\x' }, image(5000), image(6000))
+  for (const text of Object.values(found)) {
+    expect(text.length).toBeLessThan(2000)
+    expect(text).toContain('# image-1.jpg, image-2.jpg: the images')
+  }
+  expect(found.curl).toContain(`"url": "data:image/jpeg;base64,$(base64 < image-2.jpg | tr -d '\\n')"`)
+  // The shell reads the rest as it was written: JSON of a backslash is two, and each is escaped.
+  expect(found.curl).toContain('"text": "Is it \\$5 or \\`6\\`? C:\\\\\\\\x"')
+  for (const client of ['OpenAI', 'MLflow', 'Databricks SDK']) {
+    expect(found[client]).toContain('import base64\nimport os')
+    expect(found[client]).toContain('"url": "data:image/jpeg;base64," + base64.b64encode(open("image-1.jpg", "rb").read()).decode()')
+  }
+})

@@ -1,12 +1,14 @@
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
+import { Link } from 'wouter'
 import { type ApiRequest, endpointPath, get, query, readText, run } from '../api'
 import { count, duration, percent, short } from '../format'
-import { Empty, Failure, Head, Loading, Table } from '../kit'
+import { Check, Empty, Failure, Head, Loading, Table } from '../kit'
 import { Bars } from '../kit/Bars'
 import { CopyAs } from '../kit/CopyAs'
 import type { UsageRow, UsageTotal } from '../types'
-import { hours, summed } from './usageTotals'
+import { Costs, Drilled, type Drill, drillOf, titleOf } from './UsageParts'
+import { hours, money, summed } from './usageTotals'
 import { Requests } from './UsageRequests'
 
 const DAY = 86_400_000
@@ -14,11 +16,11 @@ const RANGES: [string, number][] = [['Last hour', DAY / 24], ['Last 24 hours', D
 const STATUSES: Record<string, string> = { '': 'Status: all', '2xx': 'Answered (2xx)', '4xx': 'Refused (4xx)', '429': 'Limited (429)', '5xx': 'Failed (5xx)' }
 const LATENCIES: Record<string, string> = { '': 'Latency: all', '1000': '1 s and more', '10000': '10 s and more', '60000': 'a minute and more' }
 const GROUPS: Record<string, string> = {
-  endpoint: 'Endpoint', served_entity: 'Served entity', requester: 'Requester', task: 'Task', status_code: 'Status', day: 'Day',
+  endpoint: 'Endpoint', served_entity: 'Served entity', provider: 'Provider', model: 'Model', requester: 'Requester', task: 'Task', client: 'Client', status_code: 'Status', day: 'Day', hour: 'Hour', minute: 'Minute',
 }
 
 export function UsagePage(): ReactNode {
-  return <><Head title="Usage" /><Explorer /></>
+  return <><Head title="Usage"><Link className="button" href="/usage/prices">Prices</Link></Head><Explorer /></>
 }
 
 export function EndpointUsage({ name, tracked }: { name: string; tracked: boolean }): ReactNode {
@@ -52,13 +54,16 @@ function Explorer({ endpoint }: { endpoint?: string }): ReactNode {
   const [status, setStatus] = useState('')
   const [slow, setSlow] = useState('')
   const [requestId, setRequestId] = useState('')
+  const [fallbacks, setFallbacks] = useState(false)
+  const [drilled, setDrilled] = useState<Drill>({})
   // Whole minutes, so that the same question is asked again and again.
   const [until, setUntil] = useState(() => Math.ceil(Date.now() / 60_000) * 60_000)
   const path = endpoint === undefined ? '/api/2.0/usage' : endpointPath(endpoint, '/usage')
-  const chosen = { requester: requester.trim(), status_code: status, min_latency_ms: slow, request_id: requestId.trim() }
+  const chosen = { requester: requester.trim(), status_code: status, min_latency_ms: slow, request_id: requestId.trim(), fallback_only: fallbacks ? 'true' : '', ...drilled }
   const filters = { start_time: until - range, end_time: until, ...chosen }
   const filtered = Object.values(chosen).some((value) => value !== '')
-  const coarse = range > 7 * DAY ? 'day' : 'hour'
+  const coarse = range > 7 * DAY ? 'day' : range > DAY / 24 ? 'hour' : 'minute'
+  const clear = (): void => { setRequester(''); setStatus(''); setSlow(''); setRequestId(''); setFallbacks(false); setDrilled({}) }
   const totals = useQuery({
     queryKey: ['usage', path, filters, group],
     queryFn: () => get<{ totals?: UsageTotal[] }>(path + query({ ...filters, group_by: group })),
@@ -73,11 +78,15 @@ function Explorer({ endpoint }: { endpoint?: string }): ReactNode {
   return (
     <>
       <div className="filters">
-        <select aria-label="Time" value={range} onChange={(event) => setRange(Number(event.target.value))}>
+        <select aria-label="Time" value={range} onChange={(event) => {
+          setRange(Number(event.target.value))
+          // Minutes are told of a day at most.
+          if (group === 'minute' && Number(event.target.value) > DAY) setGroup('hour')
+        }}>
           {RANGES.map(([text, value]) => <option key={value} value={value}>{text}</option>)}
         </select>
         <select aria-label="Group by" value={group} onChange={(event) => setGroup(event.target.value)}>
-          {Object.entries(GROUPS).filter(([key]) => endpoint === undefined || key !== 'endpoint').map(([key, title]) => <option key={key} value={key}>By {title.toLowerCase()}</option>)}
+          {Object.entries(GROUPS).filter(([key]) => (endpoint === undefined || key !== 'endpoint') && (range <= DAY || key !== 'minute')).map(([key, title]) => <option key={key} value={key}>By {title.toLowerCase()}</option>)}
         </select>
         <input type="search" aria-label="Requester" placeholder="Requester" value={requester} onChange={(event) => setRequester(event.target.value)} />
         <select aria-label="Status" value={status} onChange={(event) => setStatus(event.target.value)}>
@@ -87,16 +96,18 @@ function Explorer({ endpoint }: { endpoint?: string }): ReactNode {
           {Object.entries(LATENCIES).map(([value, text]) => <option key={value} value={value}>{text}</option>)}
         </select>
         <input type="search" aria-label="Request id" placeholder="Request id" value={requestId} onChange={(event) => setRequestId(event.target.value)} />
+        <Check label="Fallbacks only" checked={fallbacks} onChange={setFallbacks} />
         <button type="button" onClick={() => setUntil(Math.ceil(Date.now() / 1000) * 1000)}>Refresh</button>
         <span className="grow" />
         <Download path={path + query({ ...filters, group_by: group, format: 'csv' })} />
         <CopyAs request={request} />
       </div>
+      <Drilled drill={drilled} titles={GROUPS} onChange={setDrilled} />
       <Failure error={totals.error ?? series.error} />
       {totals.isPending && !totals.error && <Loading />}
       {totals.data && found.length === 0 && filtered && (
         <Empty title="No request of this time passes these filters.">
-          <button type="button" onClick={() => { setRequester(''); setStatus(''); setSlow(''); setRequestId('') }}>Clear filters</button>
+          <button type="button" onClick={clear}>Clear filters</button>
         </Empty>
       )}
       {totals.data && found.length === 0 && !filtered && (
@@ -112,16 +123,24 @@ function Explorer({ endpoint }: { endpoint?: string }): ReactNode {
             <div><dt>Tokens in</dt><dd>{short(all.input)}</dd></div>
             <div><dt>Tokens out</dt><dd>{short(all.output)}</dd></div>
             <div><dt>Mean latency</dt><dd>{duration(all.latency)}</dd></div>
+            <Costs all={all} currency={found.find(({ currency }) => currency)?.currency} />
           </dl>
           <Bars label={`Requests by ${coarse}`} bars={hours(series.data?.totals ?? [], coarse, until - range, until)} />
           <Table label="Totals" rows={found} id={(row) => String(row[group])} columns={[
-            { title: GROUPS[group] ?? group, cell: (row) => <strong>{group === 'day' ? new Date(Number(row.day)).toLocaleDateString() : String(row[group] ?? 'none')}</strong> },
+            { title: GROUPS[group] ?? group, cell: (row) => {
+              const drill = drillOf(group, row)
+              const title = <strong>{titleOf(group, row)}</strong>
+              return drill === null ? title : <button type="button" className="link" title="Only these" onClick={() => setDrilled({ ...drilled, ...drill })}>{title}</button>
+            } },
             { title: 'Requests', number: true, cell: (row) => count(row.requests) },
-            { title: 'Failed', number: true, cell: (row) => count(row.failed_requests) },
+            { title: 'Failed', number: true, cell: (row) => <span title={`${count(row.errors)} of them with 5xx`}>{count(row.failed_requests)}</span> },
             { title: 'Tokens in', number: true, cell: (row) => count(row.input_token_count) },
             { title: 'Tokens out', number: true, cell: (row) => count(row.output_token_count) },
             { title: 'Cached', number: true, cell: (row) => count(row.cached_token_count) },
-            { title: 'Mean latency', number: true, cell: (row) => duration(row.average_latency_ms) },
+            ...(all.cost === null ? [] : [{ title: 'Cost', number: true, cell: (row: UsageTotal) => money(row.cost, row.currency) }]),
+            { title: 'Mean', number: true, cell: (row) => duration(row.average_latency_ms) },
+            { title: 'p50', number: true, cell: (row) => duration(row.p50_latency_ms) },
+            { title: 'p95', number: true, cell: (row) => duration(row.p95_latency_ms) },
           ]} />
           <Rows path={path} filters={filters} />
         </>

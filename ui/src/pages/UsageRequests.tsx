@@ -1,5 +1,6 @@
 import { type ReactNode, useState } from 'react'
 import { count, duration, when } from '../format'
+import { money } from './usageTotals'
 import { Dialog, Table } from '../kit'
 import type { UsageRow } from '../types'
 
@@ -16,6 +17,7 @@ export function Requests({ rows }: { rows: UsageRow[] }): ReactNode {
         { title: 'Status', cell: (row) => <span className={`state ${lookOf(row)}`}>{row.status_code ?? row.state}</span> },
         { title: 'Tokens in', number: true, cell: (row) => tokens(row, row.input_token_count) },
         { title: 'Out', number: true, cell: (row) => tokens(row, row.output_token_count) },
+        ...(rows.some(({ cost }) => cost) ? [{ title: 'Cost', number: true, cell: ({ cost, currency }: UsageRow) => money(cost, currency) }] : []),
         { title: 'First chunk', number: true, cell: ({ first_chunk_ms }) => duration(first_chunk_ms) },
         { title: 'Latency', number: true, cell: ({ latency_ms }) => duration(latency_ms) },
       ]} />
@@ -39,6 +41,8 @@ function Detail({ row, onClose }: { row: UsageRow; onClose: () => void }): React
         <div><dt>Request id</dt><dd><code>{row.databricks_request_id}</code></dd></div>
         <div><dt>Client’s request id</dt><dd>{row.client_request_id ?? '–'}</dd></div>
         <div><dt>Task</dt><dd>{row.task ?? '–'}</dd></div>
+        <div><dt>Model</dt><dd>{row.model ?? 'unknown'} {row.provider && <span className="muted">{row.provider}</span>}</dd></div>
+        <div><dt>Cost</dt><dd>{row.cost === null ? '–' : `${row.cost} ${row.currency}`}</dd></div>
         <div><dt>Streamed</dt><dd>{row.request_streaming ? 'yes' : 'no'}</dd></div>
         <div className="broad"><dt>Error</dt><dd>{row.error ?? 'none'}</dd></div>
       </dl>

@@ -1,5 +1,6 @@
 /** The same request in other words: curl, and the Python clients that people have. */
 import type { ApiRequest } from '../api'
+import { hasImages, hereDocument, hideImage, pythonImages, told } from './images'
 import { terraform } from './terraform'
 
 export interface Snippet {
@@ -13,12 +14,14 @@ const MARK = '\u0001'
 /** Return the request as text for each client that can make it; secrets are read from variables. */
 export function snippets(request: ApiRequest, host: string): Snippet[] {
   const variables: string[] = []
-  const hidden: ApiRequest = { ...request, body: hide(request.body, variables) }
+  const files: string[] = []
+  const hidden: ApiRequest = { ...request, body: hide(request.body, variables, files) }
+  const script = (text: string | null): string | null => text && told(files) + (files.length > 0 ? `import base64\n${text}` : text)
   return [
-    { name: 'curl', text: curl(hidden, host) },
-    ...optional('OpenAI', openai(hidden, host)),
-    { name: 'Databricks SDK', text: databricks(hidden, host) },
-    ...optional('MLflow', mlflow(hidden, host)),
+    { name: 'curl', text: told(files) + curl(hidden, host) },
+    ...optional('OpenAI', script(openai(hidden, host))),
+    { name: 'Databricks SDK', text: script(databricks(hidden, host)) ?? '' },
+    ...optional('MLflow', script(mlflow(hidden, host))),
     ...optional('Terraform', terraform(hidden)),
   ]
 }
@@ -27,12 +30,13 @@ function optional(name: string, text: string | null): Snippet[] {
   return text === null ? [] : [{ name, text }]
 }
 
-function hide(value: unknown, variables: string[], name = ''): unknown {
-  if (Array.isArray(value)) return value.map((item) => hide(item, variables))
+function hide(value: unknown, variables: string[], files: string[], name = ''): unknown {
+  if (Array.isArray(value)) return value.map((item) => hide(item, variables, files))
   if (typeof value === 'object' && value !== null) {
-    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, hide(item, variables, key)]))
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, hide(item, variables, files, key)]))
   }
-  if (typeof value !== 'string' || !SECRET_FIELDS.test(name)) return value
+  if (typeof value !== 'string') return value
+  if (!SECRET_FIELDS.test(name)) return hideImage(value, files)
   const variable = name.replace(/_plaintext$/, '').toUpperCase()
   const found = variables.filter((other) => other === variable || other.startsWith(`${variable}_`)).length
   variables.push(found === 0 ? variable : `${variable}_${found + 1}`)
@@ -46,7 +50,9 @@ export function curl({ method, path, body }: ApiRequest, host: string): string {
   if (method !== (body === undefined ? 'GET' : 'POST')) lines[0] += ` -X ${method}`
   lines.push(`  "${host}${path.replace(/[$`"\\]/g, '\\$&')}"`)
   if (body !== undefined) {
-    const json = JSON.stringify(body, null, 2).replaceAll("'", "'\\''")
+    const plain = JSON.stringify(body, null, 2)
+    if (hasImages(plain)) return `${lines.join(' \\\n')} \\\n  -d @- <<JSON\n${hereDocument(plain)}\nJSON`
+    const json = plain.replaceAll("'", "'\\''")
     lines.push(`  -d '${json.replace(marked, `"'"$$$1"'"`)}'`)
   }
   return lines.join(' \\\n')
@@ -60,7 +66,7 @@ export function python(value: unknown, indent = 0): string {
   if (typeof value === 'boolean') return value ? 'True' : 'False'
   if (typeof value === 'string') {
     const text = JSON.stringify(value)
-    return text.replace(marked, 'os.environ["$1"]')
+    return pythonImages(text.replace(marked, 'os.environ["$1"]'))
   }
   if (Array.isArray(value)) {
     if (value.length === 0) return '[]'

@@ -3,6 +3,7 @@ import { Failure, Field } from '../../kit'
 import { CopyAs } from '../../kit/CopyAs'
 import { type Call, type Message, textOf, toolsOf, withCalls } from './answer'
 import { AnswerFacts } from './Facts'
+import { Attach, Attached, contentOf, Sent, textOfContent, urlsOf, usePictures } from './images'
 import { chatRequest, DEFAULTS, SettingsPanel } from './settings'
 import { ask, type Outcome } from './stream'
 
@@ -18,6 +19,7 @@ export function Chat({ name, entity, ready }: { name: string; entity: string; re
   const [draft, setDraft] = useState(EXAMPLE)
   const [error, setError] = useState<unknown>(null)
   const [running, setRunning] = useState<AbortController | null>(null)
+  const images = usePictures(entries.flatMap(({ content }) => urlsOf(content)))
   const end = useRef<HTMLDivElement>(null)
   useEffect(() => () => running?.abort(), [running])
   useEffect(() => {
@@ -50,13 +52,14 @@ export function Chat({ name, entity, ready }: { name: string; entity: string; re
     }
   }
   const send = (): void => {
-    const [before, text] = [entries, draft]
+    const [before, text, pictures] = [entries, draft, images.pictures]
     setDraft('')
-    void submit([...before, { role: 'user', content: text }], () => { setEntries(before); setDraft(text) })
+    images.set([])
+    void submit([...before, { role: 'user', content: contentOf(text, pictures) }], () => { setEntries(before); setDraft(text); images.set(pictures) })
   }
   const last = entries.at(-1)
   const waiting = running === null && last?.role === 'assistant' ? last.tool_calls ?? [] : []
-  const preview = chatRequest(name, entity, settings, [...entries.map(bare), { role: 'user', content: draft || EXAMPLE }])
+  const preview = chatRequest(name, entity, settings, [...entries.map(bare), { role: 'user', content: contentOf(draft || (images.pictures.length > 0 ? '' : EXAMPLE), images.pictures) }])
   const { error: wrongTools } = toolsOf(settings.tools)
   return (
     <div className="beside play">
@@ -75,13 +78,21 @@ export function Chat({ name, entity, ready }: { name: string; entity: string; re
         <Failure error={error} />
         {!ready && <p className="muted center" role="status">Not ready yet; it can be asked as soon as it is.</p>}
         <form className="ask" onSubmit={(event) => { event.preventDefault(); send() }}>
-          <textarea aria-label="Message" required rows={3} placeholder="Message" value={draft} onChange={(event) => setDraft(event.target.value)}
+          <textarea aria-label="Message" required={images.pictures.length === 0} rows={3} placeholder="Message" value={draft} onChange={(event) => setDraft(event.target.value)}
+            onPaste={(event) => {
+              const pasted = [...event.clipboardData.files]
+              if (pasted.length === 0) return
+              event.preventDefault()
+              void images.add(pasted)
+            }}
             onKeyDown={(event) => {
               if (event.key !== 'Enter' || event.shiftKey || event.nativeEvent.isComposing || running !== null) return
               event.preventDefault()
               event.currentTarget.form?.requestSubmit()
             }} />
+          <Attached pictures={images.pictures} problem={images.problem} onChange={images.set} />
           <div className="ask-foot">
+            <Attach onAdd={(files) => void images.add(files)} />
             <button type="button" disabled={entries.length === 0 || running !== null} onClick={() => { setEntries([]); setError(null) }}>Clear</button>
             <CopyAs request={preview} />
             {running === null
@@ -103,7 +114,8 @@ function Said({ entry, waits }: { entry: Entry; waits: boolean }): ReactNode {
   return (
     <div className={`message ${entry.role}`}>
       <span className="role">{ROLES[entry.role]}</span>
-      <div className="said">{entry.content}{waits && <span className="caret" aria-hidden="true" />}</div>
+      <div className="said">{textOfContent(entry.content)}{waits && <span className="caret" aria-hidden="true" />}</div>
+      <Sent urls={urlsOf(entry.content)} />
       {calls.map((call, place) => (
         <div className="call" key={call.id ?? place}><strong>{call.function?.name}</strong><code>{call.function?.arguments}</code></div>
       ))}

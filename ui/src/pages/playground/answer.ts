@@ -1,4 +1,5 @@
 /** Parts of an answer, in the forms of OpenAI's API. Pure. */
+import type { Part } from './images'
 
 export interface Usage { prompt_tokens?: number; completion_tokens?: number; total_tokens?: number; estimated?: boolean }
 /** A function that a model asks the caller to run. */
@@ -46,7 +47,7 @@ export function withCalls(calls: readonly Call[], part: Chunk): readonly Call[] 
 
 /** What a model said as the API takes it back; what it added to its calls is sent back, too. */
 export type Message =
-  | { role: 'user'; content: string }
+  | { role: 'user'; content: string | Part[] }
   | { role: 'assistant'; content: string; tool_calls?: readonly Call[] }
   | { role: 'tool'; content: string; tool_call_id: string }
 
