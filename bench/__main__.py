@@ -71,20 +71,7 @@ async def _run(sections: Sequence[str], *, quick: bool) -> None:
         tables.append(access.measure(0.2 if quick else 1.0))
     tables += await _counted(sections, quick=quick)
     tables += await _grown(sections, quick=quick)
-    if "control-plane" in sections:
-        size = (
-            control_plane.Scale(endpoints=1_000, watchers=10, updates=30)
-            if quick
-            else control_plane.Scale(endpoints=10_000, watchers=50, updates=200)
-        )
-        tables.append(await control_plane.measure(size))
-    if "watchers" in sections:
-        size = (
-            control_plane.Scale(endpoints=1_000, watchers=20, updates=10)
-            if quick
-            else control_plane.Scale(endpoints=10_000, watchers=200, updates=100)
-        )
-        tables += await control_plane.measure_watchers(size)
+    tables += await _pushed(sections, quick=quick)
     if "hosting" in sections:
         tables += await _hosting(quick=quick)
     tables += await _engines(sections, quick=quick)
@@ -141,6 +128,25 @@ async def _grown(sections: Sequence[str], *, quick: bool) -> list[Table]:
         from bench import http2  # noqa: PLC0415 - it needs a library that only the tests have
 
         tables.append(await http2.measure(waves=10 if quick else 100, delays_ms=(20, 50)))
+    return tables
+
+
+async def _pushed(sections: Sequence[str], *, quick: bool) -> list[Table]:
+    tables = []
+    if "control-plane" in sections:
+        size = (
+            control_plane.Scale(endpoints=1_000, watchers=10, updates=30)
+            if quick
+            else control_plane.Scale(endpoints=10_000, watchers=50, updates=200)
+        )
+        tables.append(await control_plane.measure(size))
+    if "watchers" in sections:
+        size = (
+            control_plane.Scale(endpoints=1_000, watchers=20, updates=10)
+            if quick
+            else control_plane.Scale(endpoints=10_000, watchers=200, updates=100)
+        )
+        tables += await control_plane.measure_watchers(size)
     return tables
 
 
