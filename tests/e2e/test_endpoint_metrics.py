@@ -61,6 +61,14 @@ def test_calls_of_all_workers_are_summed_up(
         values["modelplane_endpoint_tokens_total", "chat", kind] for kind in ("input", "output")
     ]
     assert sum(tokens) > used
+    series = rest.call("GET", f"{PATH}-series?step_seconds=3600")
+    told = {one["served_entity_name"]: one for one in series["entities"]}
+    assert sum(told["chat"]["requests"]) == QUERIES + 1
+    assert sum(told[""]["client_errors"]) == 1
+    assert sum(told["chat"]["output_tokens"]) == tokens[1]
+    assert max(told["chat"]["latency_p95_ms"]) >= max(told["chat"]["latency_p50_ms"]) > 0
+    assert max(told["chat"]["first_chunk_p95_ms"]) > 0
+    assert [one["config_version"] for one in series["versions"]] == [1]
     assert exported(system) == answer.text
 
 

@@ -12,7 +12,7 @@ from openai import OpenAI
 
 from tests.e2e.principals import Principals
 from tests.e2e.rest import CHAT, ENDPOINTS, Json, Rest, endpoint, entity
-from tests.e2e.system import System
+from tests.e2e.system import System, wait_for
 from tests.emulators.openai import Fault, OpenAiEmulator
 
 ROBOT = "5e1f0000-0000-4000-8000-00000000c0de"
@@ -73,6 +73,24 @@ def test_a_limit_holds_over_both_workers(rest: Rest, provider: OpenAiEmulator, w
         assert statuses(rest, name, 3) == [429] * 3
         rest.call("PUT", f"{ENDPOINTS}/{name}/{setting}", {"rate_limits": []})
         assert statuses(rest, name, 3) == [200] * 3
+
+    in_one_window(check)
+
+
+def test_what_is_taken_of_a_limit_and_what_it_refused_is_told(
+    rest: Rest, provider: OpenAiEmulator
+) -> None:
+    def check(name: str) -> None:
+        rest.create(endpoint(name, entity(provider), rate_limits=[limit(calls=3)]))
+        assert statuses(rest, name, 5) == [200] * 3 + [429] * 2
+        told = rest.call("GET", f"{ENDPOINTS}/{name}/limits")
+        assert told["window_end_time"] == 60_000 * (minute() + 1)
+        [taken] = told["limits"]
+        assert (taken["key"], taken["unit"], taken["granted"]) == ("endpoint", "CALLS", 3)
+        # Of both workers together.
+        labels = f'endpoint_name="{name}",key="endpoint",principal="",unit="requests"'
+        line = f"modelplane_endpoint_limit_refusals_total{{{labels}}} 2.0"
+        wait_for(lambda: line in rest.send("GET", f"{ENDPOINTS}/{name}/metrics").text)
 
     in_one_window(check)
 

@@ -41,7 +41,7 @@ def test_the_traffic_of_an_endpoint_is_drawn_with_its_versions(
         page.get_by_text("Recorded since").wait_for()
         assert [_ask(rest), _ask(rest, stream=True), _ask(rest, max_tokens=-1)] == [200, 200, 400]
         requests = page.get_by_role("img", name="Requests every 5 seconds: gpt")
-        requests.wait_for()
+        requests.wait_for(timeout=90_000)
         visitor.press("1 hour")
         for title in (
             "Requests by minute",
