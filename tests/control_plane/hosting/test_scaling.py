@@ -97,10 +97,12 @@ async def test_from_one_to_three_to_zero_and_back(side: HostSide) -> None:
     await runs(side, launcher, 1)
     await asked(side, worker, in_flight=4, waiting=4)
     await runs(side, launcher, 3)
-    # A minute later there is little to do, but fewer must do for a while.
-    side.clock.now_ms += 61_000
+    side.clock.now_ms += DOWN_MS // 2
+    await asked(side, worker, in_flight=4, waiting=4)
+    # Then there is little to do, but fewer must do for a while from when so many were needed last.
+    side.clock.now_ms += DOWN_MS - 1
     await asked(side, worker, in_flight=1)
-    await runs(side, launcher, 3)
+    assert (await side.group()).desired == 3
     side.clock.now_ms += DOWN_MS
     await asked(side, worker, in_flight=1)
     await runs(side, launcher, 1)
