@@ -100,6 +100,8 @@ class Provider:
     requests: list[HttpRequest] = field(default_factory=list)
     # What the model that judges says, one after the other; the last one again and again.
     verdicts: list[Json] = field(default_factory=list)
+    # What it says where several ask beside each other, by what it is asked.
+    verdict_on: Callable[[Json], Json] | None = None
     # What it was asked.
     judged: list[Json] = field(default_factory=list)
 
@@ -110,7 +112,10 @@ class Provider:
         # What benchmarks measure should not be that this parses long bodies.
         if f'"model":"{JUDGE_MODEL}"'.encode() in request.body:
             self.judged.append(json.loads(request.body))
-            said = self.verdicts.pop(0) if len(self.verdicts) > 1 else self.verdicts[0]
+            if self.verdict_on:
+                said = self.verdict_on(self.judged[-1])
+            else:
+                said = self.verdicts.pop(0) if len(self.verdicts) > 1 else self.verdicts[0]
             return Response([json.dumps(said).encode()], {"content-type": "application/json"})
         self.requests.append(request)
         kind = "text/event-stream" if self.streams else "application/json"

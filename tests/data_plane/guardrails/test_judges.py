@@ -325,12 +325,13 @@ async def test_a_judge_that_only_logs_holds_up_nothing(
     pipeline: Pipeline, verdict_comes: asyncio.Event, *, stream: bool
 ) -> None:
     pipeline.guard(policies=[policy(mode="log", phases=["input", "output"])])
-    pipeline.provider.verdicts = [SAFE, UNSAFE]
+    answer = "Two." if stream else "Fine."
+    pipeline.provider.verdict_on = lambda asked: UNSAFE if answer in str(asked) else SAFE
     if stream:
-        pipeline.provider.stream(chat_chunks([{"content": "Two."}]))
+        pipeline.provider.stream(chat_chunks([{"content": answer}]))
     wire = await pipeline.post(INVOCATIONS, asking("Count", stream=stream))
     assert wire.status == 200
-    assert "Two." in wire.text if stream else "Fine." in wire.text
+    assert answer in wire.text
     # Its row waits for them.
     assert pipeline.ledger.records == []
     verdict_comes.set()

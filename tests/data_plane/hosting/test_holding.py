@@ -26,8 +26,7 @@ async def test_a_burst_is_held_and_answered_in_order_once_there_is_a_replica(wor
         for number in range(100):
             asked += world.asking(1, b'{"inputs": %d}' % number)
             # So that they come in this order.
-            while world.system.registry.get_sample_value("modelplane_hosted_waiting") != number + 1:
-                await asyncio.sleep(0.001)
+            await world.until_so_many_wait(number + 1)
         await world.put(group(server))
         answers = await asyncio.gather(*asked)
     assert {answer.status for answer in answers} == {200}

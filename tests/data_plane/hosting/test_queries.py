@@ -41,6 +41,8 @@ async def test_a_cold_group_is_woken_and_waited_for(world: World) -> None:
         await world.serve(group())
         asked = world.asking(3)
         assert (await world.woken()).waiting >= 1
+        # The wake is for the first one; all are to have waited.
+        await world.until_so_many_wait(3)
         await world.put(group(server))
         for answer in await asyncio.gather(*asked):
             assert answer.status == 200

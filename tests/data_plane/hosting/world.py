@@ -97,6 +97,12 @@ class World:
     async def woken(self, group_id: str = GROUP) -> pb.Wake:
         return (await self.until(lambda told: told.wake.group_id == group_id)).wake
 
+    async def until_so_many_wait(self, count: int) -> None:
+        """Return once so many requests wait, of all groups, before the worker tells of them."""
+        waiting = self.system.registry.get_sample_value
+        while waiting("modelplane_hosted_waiting") != count:
+            await asyncio.sleep(0.001)
+
     async def waiting(self, count: int, group_id: str = GROUP) -> pb.GroupDemand:
         """Return the demand of a group once so many wait."""
 
