@@ -78,13 +78,6 @@ async def _run(sections: Sequence[str], *, quick: bool) -> None:
             else control_plane.Scale(endpoints=10_000, watchers=50, updates=200)
         )
         tables.append(await control_plane.measure(size))
-    if "watchers" in sections:
-        size = (
-            control_plane.Scale(endpoints=1_000, watchers=20, updates=10)
-            if quick
-            else control_plane.Scale(endpoints=10_000, watchers=200, updates=100)
-        )
-        tables += await control_plane.measure_watchers(size)
     if "hosting" in sections:
         tables += await _hosting(quick=quick)
     tables += await _engines(sections, quick=quick)
@@ -129,6 +122,13 @@ async def _counted(sections: Sequence[str], *, quick: bool) -> list[Table]:
 
 async def _grown(sections: Sequence[str], *, quick: bool) -> list[Table]:
     tables = []
+    if "watchers" in sections:
+        size = (
+            control_plane.Scale(endpoints=1_000, watchers=20, updates=10)
+            if quick
+            else control_plane.Scale(endpoints=10_000, watchers=200, updates=100)
+        )
+        tables += await control_plane.measure_watchers(size)
     if "scale" in sections:
         tables.append(
             await scale.measure(queries=20_000, users=1_000, members=500)
