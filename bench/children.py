@@ -9,12 +9,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import SystemRandom
+from typing import IO
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -38,7 +40,7 @@ _SERVING = health_pb2.HealthCheckResponse.SERVING
 
 @dataclass(frozen=True)
 class Child:
-    """A program that runs, and the file that holds what it wrote to its standard error."""
+    """A program that runs, and the file that holds what it wrote, or wrote to standard error."""
 
     command: Sequence[str]
     process: subprocess.Popen[bytes]
@@ -49,6 +51,17 @@ class Child:
         """Its process id."""
         return self.process.pid
 
+    def first_line(self) -> str:
+        """Return the first line that a program which speaks writes; what follows is let go."""
+        output = self.process.stdout
+        assert output is not None
+        line = output.readline().decode().strip()
+        # With nobody to read it, a program that writes more would stand still some day. It is the
+        # thread's from here on: to close it would wait for what the program has started, too.
+        self.process.stdout = None
+        threading.Thread(target=_let_go, args=(output,), daemon=True).start()
+        return line
+
     def check(self) -> None:
         """Raise a RuntimeError if the program has ended."""
         if self.process.poll() is not None:
@@ -58,7 +71,7 @@ class Child:
 
 @asynccontextmanager
 async def child(
-    *command: str, settings: Mapping[str, str], directory: Path
+    *command: str, settings: Mapping[str, str], directory: Path, speaks: bool = False
 ) -> AsyncIterator[Child]:
     """Run `command` with its log in `directory`, and end it on leaving.
 
@@ -66,8 +79,9 @@ async def child(
         command: Program and its arguments.
         settings: Environment variables beside this process's own.
         directory: Where the log goes.
+        speaks: Whether its standard output is read; else that goes to the log, too.
     """
-    started = _start(command, settings, directory)
+    started = _start(command, settings, directory, speaks=speaks)
     try:
         yield started
     finally:
@@ -105,13 +119,21 @@ def free_address() -> str:
     return f"{LOOPBACK}:{free_port(SystemRandom())}"
 
 
-def _start(command: Sequence[str], settings: Mapping[str, str], directory: Path) -> Child:
+def _let_go(output: IO[bytes]) -> None:
+    with output:
+        while output.read1(65_536):  # type: ignore[attr-defined]
+            pass
+
+
+def _start(
+    command: Sequence[str], settings: Mapping[str, str], directory: Path, *, speaks: bool
+) -> Child:
     with tempfile.NamedTemporaryFile(dir=directory, suffix=".log", delete=False) as log:
         process = subprocess.Popen(
             [sys.executable, "-S", "-c", _LAUNCH, *command],
             env={**os.environ, **settings},  # noqa: TID251 - passed on, not read
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=subprocess.PIPE if speaks else log,
             stderr=log,
         )
     return Child(command, process, Path(log.name))

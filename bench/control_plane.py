@@ -298,13 +298,7 @@ async def _measure_push(
                 metadata=plane.admin,
             )
 
-        chosen = random.Random(1).choices(range(1, scale.endpoints), k=scale.updates)
-        endpoints = [
-            await stub.GetServingEndpoint(
-                GetServingEndpointRequest(name=f"{_TEMPLATE}-{number}"), metadata=plane.admin
-            )
-            for number in chosen
-        ]
+        endpoints = await _choose(channel, plane, scale)
         before = used()
         rows = await _time_changes(
             f"rate limits (one phase), {label}", watchers, endpoints, update_limits, messages=1
@@ -327,6 +321,19 @@ async def _measure_push(
             Row("control plane CPU per rate limits change", (between - before) * per_change, "ms"),
             Row("control plane CPU per config change", (after - between) * per_change, "ms"),
         ]
+
+
+async def _choose(
+    channel: grpc.aio.Channel, plane: ControlPlane, scale: Scale
+) -> list[ServingEndpoint]:
+    stub = EndpointServiceStub(channel)
+    chosen = random.Random(1).choices(range(1, scale.endpoints), k=scale.updates)
+    return [
+        await stub.GetServingEndpoint(
+            GetServingEndpointRequest(name=f"{_TEMPLATE}-{number}"), metadata=plane.admin
+        )
+        for number in chosen
+    ]
 
 
 async def _rotate(plane: ControlPlane, watchers: Watchers, ids: Sequence[str]) -> None:

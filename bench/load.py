@@ -110,7 +110,7 @@ async def run_generator(command: Sequence[str], seconds: int) -> LoadResult:
         RuntimeError: It failed.
     """
     with tempfile.TemporaryDirectory(prefix="modelplane-load-") as name:
-        async with child(*command, settings={}, directory=Path(name)) as generator:
+        async with child(*command, settings={}, directory=Path(name), speaks=True) as generator:
             process, limit = generator.process, seconds + _SLACK_SECONDS
             try:
                 output, _ = await asyncio.to_thread(process.communicate, timeout=limit)

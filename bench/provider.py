@@ -46,6 +46,5 @@ async def running_provider(
         f"--chunk-interval-seconds={shape.interval_seconds}",
     )
     command = (*python("bench.mock_provider"), *options)
-    async with child(*command, settings={}, directory=directory) as mock:
-        assert mock.process.stdout is not None
-        yield Provider(mock.process.stdout.readline().decode().strip(), mock.pid)
+    async with child(*command, settings={}, directory=directory, speaks=True) as mock:
+        yield Provider(mock.first_line(), mock.pid)

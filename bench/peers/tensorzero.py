@@ -92,9 +92,9 @@ async def _started(
     command = (python, "-c", _PROGRAM, str(file), postgres, valkey)
     # It logs each request otherwise, which its benchmarks count as well; this is the leaner.
     settings = {"RUST_LOG": "warn"}
-    async with child(*command, settings=settings, directory=place.directory) as process:
-        assert process.process.stdout is not None
-        url = process.process.stdout.readline().decode().strip()
+    started = child(*command, settings=settings, directory=place.directory, speaks=True)
+    async with started as process:
+        url = process.first_line()
         target = Target(
             f"{url}/chat/completions", process.pid, model=f"tensorzero::model_name::{MODEL}"
         )

@@ -2,7 +2,7 @@
 
 Times are milliseconds since the epoch. A column of bytes holds one message, as it is serialized: to
 add a field to that is no change of a table. Changes to this file need a migration in
-`migrations/versions`.
+`migrations/versions`, and then `python -m tests.newest_schema`.
 """
 
 from sqlalchemy import (

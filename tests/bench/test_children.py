@@ -19,9 +19,8 @@ left.wait()
 
 async def test_what_a_program_has_started_ends_with_it(tmp_path: Path) -> None:
     command = (sys.executable, "-c", _NEGLIGENT)
-    async with child(*command, settings={}, directory=tmp_path) as started:
-        assert started.process.stdout
-        left = int(started.process.stdout.readline())
+    async with child(*command, settings={}, directory=tmp_path, speaks=True) as started:
+        left = int(started.first_line())
         started.check()
         assert not is_zombie(left)
     assert is_zombie(left)
@@ -33,3 +32,18 @@ async def test_a_program_that_has_ended_is_told_of(tmp_path: Path) -> None:
         started.process.wait()
         with pytest.raises(RuntimeError, match="this is why"):
             started.check()
+
+
+# Writes more than a pipe holds, and ends.
+_TALKATIVE = "print('first'); print('more ' * 100_000); print(flush=True)"
+
+
+@pytest.mark.parametrize("speaks", [False, True])
+async def test_a_program_that_writes_much_stands_still_for_nobody(
+    tmp_path: Path, *, speaks: bool
+) -> None:
+    command = (sys.executable, "-c", _TALKATIVE)
+    async with child(*command, settings={}, directory=tmp_path, speaks=speaks) as started:
+        if speaks:
+            assert started.first_line() == "first"
+        assert started.process.wait() == 0

@@ -1,4 +1,4 @@
--- Schema 0024. Written by tests/newest_schema.py from the migrations.
+-- Schema 0027. Written by tests/newest_schema.py from the migrations.
 
 CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
@@ -51,9 +51,9 @@ CREATE TABLE endpoint (
 	UNIQUE (name)
 );
 
-CREATE INDEX ix_endpoint_phase ON endpoint (phase);
-
 CREATE INDEX ix_endpoint_ready ON endpoint (ready);
+
+CREATE INDEX ix_endpoint_phase ON endpoint (phase);
 
 CREATE TABLE endpoint_config (
 	endpoint_id VARCHAR NOT NULL, 
@@ -243,11 +243,11 @@ CREATE TABLE usage_origin (
 	PRIMARY KEY (id)
 );
 
-CREATE INDEX ix_usage_origin_stored_ms ON usage_origin (stored_ms);
+CREATE INDEX ix_usage_origin_endpoint_name ON usage_origin (endpoint_name);
 
 CREATE INDEX ix_usage_origin_requester ON usage_origin (requester);
 
-CREATE INDEX ix_usage_origin_endpoint_name ON usage_origin (endpoint_name);
+CREATE INDEX ix_usage_origin_stored_ms ON usage_origin (stored_ms);
 
 CREATE TABLE usage_query (
 	id VARCHAR NOT NULL, 
@@ -465,3 +465,70 @@ CREATE TABLE usage_margin (
 CREATE INDEX usage_margin_period ON usage_margin (length_ms, start_ms);
 
 CREATE INDEX usage_margin_dimension ON usage_margin (dimension, length_ms, start_ms);
+
+ALTER TABLE endpoint_metrics ADD COLUMN series_from_ms BIGINT DEFAULT '0' NOT NULL;
+
+ALTER TABLE endpoint_metrics ADD COLUMN live_from_ms BIGINT DEFAULT '0' NOT NULL;
+
+ALTER TABLE endpoint_metrics ADD COLUMN live_until_ms BIGINT DEFAULT '0' NOT NULL;
+
+CREATE TABLE series (
+	endpoint_id VARCHAR NOT NULL, 
+	step_seconds INTEGER NOT NULL, 
+	step BIGINT NOT NULL, 
+	served_entity_name VARCHAR NOT NULL, 
+	counts BYTEA NOT NULL, 
+	PRIMARY KEY (endpoint_id, step_seconds, step, served_entity_name), 
+	FOREIGN KEY(endpoint_id) REFERENCES endpoint_metrics (endpoint_id) ON DELETE CASCADE
+);
+
+ALTER TABLE revision ADD COLUMN changes BIGINT DEFAULT '0' NOT NULL;
+
+CREATE TABLE endpoint_change (
+	revision BIGINT NOT NULL, 
+	kind VARCHAR NOT NULL, 
+	endpoint_id VARCHAR NOT NULL, 
+	name VARCHAR NOT NULL, 
+	grants_json VARCHAR NOT NULL, 
+	config_version INTEGER, 
+	phase VARCHAR NOT NULL, 
+	time_ms BIGINT NOT NULL, 
+	PRIMARY KEY (revision)
+);
+
+CREATE INDEX endpoint_by_created_ms ON endpoint (created_ms, name);
+
+CREATE INDEX endpoint_by_updated_ms ON endpoint (updated_ms, name);
+
+CREATE INDEX endpoint_by_creator ON endpoint (creator, name);
+
+ALTER TABLE usage_origin ADD COLUMN provider VARCHAR DEFAULT '' NOT NULL;
+
+ALTER TABLE usage_origin ADD COLUMN model VARCHAR DEFAULT '' NOT NULL;
+
+ALTER TABLE usage_margin ADD COLUMN provider VARCHAR DEFAULT '' NOT NULL;
+
+ALTER TABLE usage_margin ADD COLUMN model VARCHAR DEFAULT '' NOT NULL;
+
+ALTER TABLE usage_total ADD COLUMN latencies VARCHAR;
+
+ALTER TABLE usage_margin ADD COLUMN latencies VARCHAR;
+
+ALTER TABLE usage_margin ADD COLUMN errors BIGINT DEFAULT '0' NOT NULL;
+
+ALTER TABLE usage_period ADD COLUMN told_at INTEGER DEFAULT '-1' NOT NULL;
+
+CREATE TABLE usage_price (
+	id INTEGER NOT NULL, 
+	provider VARCHAR NOT NULL, 
+	model VARCHAR NOT NULL, 
+	from_ms BIGINT NOT NULL, 
+	until_ms BIGINT NOT NULL, 
+	input BIGINT NOT NULL, 
+	output BIGINT NOT NULL, 
+	cached_input BIGINT, 
+	currency VARCHAR NOT NULL, 
+	PRIMARY KEY (id)
+);
+
+CREATE UNIQUE INDEX usage_price_model ON usage_price (provider, model, from_ms);

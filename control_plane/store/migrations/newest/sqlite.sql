@@ -1,4 +1,4 @@
--- Schema 0024. Written by tests/newest_schema.py from the migrations.
+-- Schema 0027. Written by tests/newest_schema.py from the migrations.
 
 CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
@@ -9,7 +9,7 @@ CREATE TABLE revision (
 	id INTEGER NOT NULL, 
 	revision BIGINT NOT NULL, 
 	compacted BIGINT NOT NULL, 
-	store_id VARCHAR NOT NULL, 
+	store_id VARCHAR NOT NULL, changes BIGINT DEFAULT '0' NOT NULL, 
 	PRIMARY KEY (id)
 );
 
@@ -50,9 +50,9 @@ CREATE TABLE endpoint (
 	UNIQUE (name)
 );
 
-CREATE INDEX ix_endpoint_ready ON endpoint (ready);
-
 CREATE INDEX ix_endpoint_phase ON endpoint (phase);
+
+CREATE INDEX ix_endpoint_ready ON endpoint (ready);
 
 CREATE TABLE endpoint_config (
 	endpoint_id VARCHAR NOT NULL, 
@@ -97,7 +97,7 @@ CREATE TABLE refusal (
 
 CREATE TABLE endpoint_metrics (
 	endpoint_id VARCHAR NOT NULL, 
-	totals_json VARCHAR NOT NULL, 
+	totals_json VARCHAR NOT NULL, series_from_ms BIGINT DEFAULT '0' NOT NULL, live_from_ms BIGINT DEFAULT '0' NOT NULL, live_until_ms BIGINT DEFAULT '0' NOT NULL, 
 	PRIMARY KEY (endpoint_id), 
 	FOREIGN KEY(endpoint_id) REFERENCES endpoint (id) ON DELETE CASCADE
 );
@@ -237,15 +237,15 @@ CREATE TABLE usage_origin (
 	served_entity_name VARCHAR NOT NULL, 
 	task VARCHAR NOT NULL, 
 	requester_id VARCHAR NOT NULL, 
-	requester VARCHAR NOT NULL, client VARCHAR DEFAULT '' NOT NULL, 
+	requester VARCHAR NOT NULL, client VARCHAR DEFAULT '' NOT NULL, provider VARCHAR DEFAULT '' NOT NULL, model VARCHAR DEFAULT '' NOT NULL, 
 	PRIMARY KEY (id)
 );
+
+CREATE INDEX ix_usage_origin_endpoint_name ON usage_origin (endpoint_name);
 
 CREATE INDEX ix_usage_origin_stored_ms ON usage_origin (stored_ms);
 
 CREATE INDEX ix_usage_origin_requester ON usage_origin (requester);
-
-CREATE INDEX ix_usage_origin_endpoint_name ON usage_origin (endpoint_name);
 
 CREATE TABLE usage_query (
 	id VARCHAR NOT NULL, 
@@ -366,7 +366,7 @@ CREATE TABLE usage_period (
 	length_ms INTEGER NOT NULL, 
 	start_ms BIGINT NOT NULL, 
 	changes INTEGER NOT NULL, 
-	state VARCHAR NOT NULL, margins_at INTEGER DEFAULT '-1' NOT NULL, margins VARCHAR DEFAULT '' NOT NULL, 
+	state VARCHAR NOT NULL, margins_at INTEGER DEFAULT '-1' NOT NULL, margins VARCHAR DEFAULT '' NOT NULL, told_at INTEGER DEFAULT '-1' NOT NULL, 
 	PRIMARY KEY (length_ms, start_ms)
 );
 
@@ -388,7 +388,7 @@ CREATE TABLE usage_total (
 	reasoning_tokens BIGINT, 
 	input_characters BIGINT NOT NULL, 
 	output_characters BIGINT NOT NULL, 
-	latency_ms FLOAT, 
+	latency_ms FLOAT, latencies VARCHAR, 
 	PRIMARY KEY (id)
 );
 
@@ -432,10 +432,53 @@ CREATE TABLE usage_margin (
 	reasoning_token_count BIGINT, 
 	input_character_count BIGINT NOT NULL, 
 	output_character_count BIGINT NOT NULL, 
-	latency_ms FLOAT, 
+	latency_ms FLOAT, provider VARCHAR DEFAULT '' NOT NULL, model VARCHAR DEFAULT '' NOT NULL, latencies VARCHAR, errors BIGINT DEFAULT '0' NOT NULL, 
 	PRIMARY KEY (id)
 );
 
 CREATE INDEX usage_margin_period ON usage_margin (length_ms, start_ms);
 
 CREATE INDEX usage_margin_dimension ON usage_margin (dimension, length_ms, start_ms);
+
+CREATE TABLE series (
+	endpoint_id VARCHAR NOT NULL, 
+	step_seconds INTEGER NOT NULL, 
+	step BIGINT NOT NULL, 
+	served_entity_name VARCHAR NOT NULL, 
+	counts BLOB NOT NULL, 
+	PRIMARY KEY (endpoint_id, step_seconds, step, served_entity_name), 
+	FOREIGN KEY(endpoint_id) REFERENCES endpoint_metrics (endpoint_id) ON DELETE CASCADE
+);
+
+CREATE TABLE endpoint_change (
+	revision BIGINT NOT NULL, 
+	kind VARCHAR NOT NULL, 
+	endpoint_id VARCHAR NOT NULL, 
+	name VARCHAR NOT NULL, 
+	grants_json VARCHAR NOT NULL, 
+	config_version INTEGER, 
+	phase VARCHAR NOT NULL, 
+	time_ms BIGINT NOT NULL, 
+	PRIMARY KEY (revision)
+);
+
+CREATE INDEX endpoint_by_created_ms ON endpoint (created_ms, name);
+
+CREATE INDEX endpoint_by_updated_ms ON endpoint (updated_ms, name);
+
+CREATE INDEX endpoint_by_creator ON endpoint (creator, name);
+
+CREATE TABLE usage_price (
+	id INTEGER NOT NULL, 
+	provider VARCHAR NOT NULL, 
+	model VARCHAR NOT NULL, 
+	from_ms BIGINT NOT NULL, 
+	until_ms BIGINT NOT NULL, 
+	input BIGINT NOT NULL, 
+	output BIGINT NOT NULL, 
+	cached_input BIGINT, 
+	currency VARCHAR NOT NULL, 
+	PRIMARY KEY (id)
+);
+
+CREATE UNIQUE INDEX usage_price_model ON usage_price (provider, model, from_ms);
