@@ -18,8 +18,9 @@ from modelplane.control_plane.store.usage.periods import Period
 from modelplane.control_plane.store.usage.sources import ORIGIN, ROWS, TOTALS, TableSource, bounds
 from modelplane.control_plane.store.usage.tables import UsageOriginRow, UsageTotalRow
 
-# Characters of latencies after which others have their turn.
+# Characters of latencies after which others have their turn, of several texts and of one.
 _TURN = 100_000
+_LONG = 10_000
 
 
 async def sum_margins(
@@ -43,6 +44,8 @@ async def sum_margins(
         found = await _sum(session, source, name, where, is_postgresql=is_postgresql)
         if name == ALL:
             requests = sum(int(margin.sums["requests"] or 0) for margin in found)
+            if not requests:
+                return dict.fromkeys(MARGINS, ())
         if len(found) * WORTH <= requests:
             margins[name] = found
     return margins
@@ -53,7 +56,8 @@ async def compact(text: str) -> str:
     counts: Counter[int] = Counter()
     for part in chunks(text):
         add_text(counts, part)
-        await asyncio.sleep(0)
+        if len(part) > _LONG:
+            await asyncio.sleep(0)
     return encode(counts)
 
 
