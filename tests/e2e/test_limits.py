@@ -84,7 +84,7 @@ def test_what_is_taken_of_a_limit_and_what_it_refused_is_told(
         rest.create(endpoint(name, entity(provider), rate_limits=[limit(calls=3)]))
         assert statuses(rest, name, 5) == [200] * 3 + [429] * 2
         told = rest.call("GET", f"{ENDPOINTS}/{name}/limits")
-        assert told["window_end_time"] == 60_000 * (minute() + 1)
+        assert told["window_end_time"] in {60_000 * (one + 1) for one in minutes()}
         [taken] = told["limits"]
         assert (taken["key"], taken["unit"], taken["granted"]) == ("endpoint", "CALLS", 3)
         # Of both workers together.
