@@ -107,7 +107,12 @@ class UsageReader:
         return queries[:limit], f"{last.time_ms}-{last.id}"
 
     async def totals(
-        self, principal: Principal, selected: UsageFilter, group_by: Sequence[str]
+        self,
+        principal: Principal,
+        selected: UsageFilter,
+        group_by: Sequence[str],
+        *,
+        percentiles: bool = False,
     ) -> list[Total]:
         """Return the totals of each group that a filter selects from.
 
@@ -115,6 +120,7 @@ class UsageReader:
             principal: Who asks.
             selected: Which queries.
             group_by: Names of dimensions.
+            percentiles: Whether the groups are to know their latencies.
 
         Raises:
             PermissionDenied: The principal may not ask that.
@@ -136,6 +142,7 @@ class UsageReader:
                     prices,
                     MAX_GROUPS,
                     is_postgresql=self._database.is_postgresql,
+                    percentiles=percentiles,
                 )
         except TooManyGroups:
             raise InvalidParameter(

@@ -79,7 +79,13 @@ class UsageServicer(UsageServiceServicer):
         if request.group_by:
             # One parameter may hold several, with commas.
             group_by = [name for item in request.group_by for name in item.split(",")]
-            return build_totals(group_by, await self._usage.totals(principal, selected, group_by))
+            percentiles = request.percentiles
+            totals = await self._usage.totals(
+                principal, selected, group_by, percentiles=percentiles
+            )
+            return build_totals(group_by, totals, percentiles=percentiles)
+        if request.percentiles:
+            raise InvalidParameter("'percentiles' are of totals; set 'group_by', too.")
         limit = request.max_results if request.HasField("max_results") else MAX_RESULTS
         return build_rows(
             *await self._usage.queries(principal, selected, limit, request.page_token)

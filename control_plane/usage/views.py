@@ -21,6 +21,8 @@ from modelplane.control_plane.usage.reader import Total
 from modelplane.control_plane.usage.rows import served_entity_id
 
 _TIMES = frozenset({"request_time", "change_time", "endpoint_delete_time", "day", "hour", "minute"})
+# Of latencies.
+_PERCENTILES = (50, 95)
 # The deployment is one account with one workspace.
 _ACCOUNT = {"account_id": "", "workspace_id": "0"}
 
@@ -48,8 +50,10 @@ def build_rows(queries: Sequence[StoredQuery], next_page_token: str) -> Table:
     return Table("usage", rows, next_page_token, ("request_time", "entry_id"))
 
 
-def build_totals(group_by: Sequence[str], totals: Sequence[Total]) -> Table:
-    """Return a table of totals."""
+def build_totals(
+    group_by: Sequence[str], totals: Sequence[Total], *, percentiles: bool = False
+) -> Table:
+    """Return a table of totals, with percentiles of latencies if they are asked for."""
     rows = []
     for total in totals:
         group = total.group
@@ -59,7 +63,8 @@ def build_totals(group_by: Sequence[str], totals: Sequence[Total]) -> Table:
         row["average_latency_ms"] = (
             round(latency / ended, 3) if latency is not None and ended else None
         )
-        row |= {f"p{share}_latency_ms": _round(group.percentile(share / 100)) for share in (50, 95)}
+        for share in _PERCENTILES if percentiles else ():
+            row[f"p{share}_latency_ms"] = _round(group.percentile(share / 100))
         row["cost"] = None if group.cost is None else _exact(as_decimal(group.cost))
         row["currency"] = None if group.cost is None else total.currency
         row["unpriced_requests"] = group.unpriced

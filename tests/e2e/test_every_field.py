@@ -85,6 +85,7 @@ ROWS: Mapping[str, object | Find] = {
     "request_id": "no-such-query",
     "client_request_id": "no-such-query",
     "fallback_only": "true",
+    "percentiles": "true",
     "provider": "cohere",
     "model": "no-such-model",
     "tag": "team=others",

@@ -22,7 +22,7 @@ from modelplane.control_plane.store.usage.filters import UsageFilter
 from modelplane.control_plane.store.usage.groups import COUNTS
 from modelplane.control_plane.store.usage.periods import DAY_MS, HOUR_MS, Period
 from modelplane.control_plane.store.usage.prices import holds
-from modelplane.control_plane.store.usage.sources import Keys
+from modelplane.control_plane.store.usage.sources import NO_LATENCIES, Keys
 from modelplane.control_plane.store.usage.tables import (
     UsageMarginRow,
     UsagePeriodRow,
@@ -111,10 +111,13 @@ class MarginSource:
         of = [self._group(name) for name in keys.dimensions]
         if keys.with_prices:
             of.append(col(UsagePriceRow.id))
-        texts = col(row.latencies)
-        told = latencies.joined(texts, is_postgresql=keys.is_postgresql)
         sums = [func.sum(getattr(row, name)) for name in COUNTS]
-        columns: list[Any] = [*of, *sums, told, func.count() - func.count(texts)]
+        told: tuple[ColumnElement[Any], ...] = NO_LATENCIES
+        if keys.with_latencies:
+            texts = col(row.latencies)
+            text = latencies.joined(texts, is_postgresql=keys.is_postgresql)
+            told = text, func.count() - func.count(texts)
+        columns: list[Any] = [*of, *sums, *told]
         query: Any = select(*columns).select_from(row)
         if keys.with_prices:
             price = holds(col(row.provider), col(row.model), self.time_ms)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, literal_column
+from sqlalchemy import ColumnElement, case, func, literal_column, null
 from sqlmodel import col, select
 
 from modelplane.control_plane.store.states import UsageState
@@ -43,6 +43,8 @@ OWN_TAG = "own:"
 # What no totals tell.
 OF_QUERIES = frozenset({"minute"})
 _NONE: ColumnElement[int] = literal_column("0")
+# In the place of latencies that nobody asks for.
+NO_LATENCIES: tuple[ColumnElement[Any], ...] = (null(), _NONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +55,14 @@ class Keys:
         dimensions: Names of dimensions.
         with_prices: Whether by the identifier of the price besides.
         with_origins: Whether what queries have in common is asked for.
+        with_latencies: Whether latencies are told, which are most of what is read then.
         is_postgresql: Whether it is for PostgreSQL.
     """
 
     dimensions: Sequence[str]
     with_prices: bool
     with_origins: bool
+    with_latencies: bool
     is_postgresql: bool
 
 
@@ -115,7 +119,7 @@ class TableSource:
         """Return the statement that tells of each group.
 
         Its columns are the keys, the sums of `COUNTS`, the text of latencies, and how many rows do
-        not tell theirs.
+        not tell theirs; without latencies the last two are `NO_LATENCIES`.
         """
         of = [self.group(name, is_postgresql=keys.is_postgresql) for name in keys.dimensions]
         if keys.with_prices:
@@ -131,6 +135,9 @@ class TableSource:
                 query = query.join(UsagePriceRow, price, isouter=True)
             return query.where(*where)
 
+        if not keys.with_latencies:
+            columns: list[Any] = [*of, *self.sums().values(), *NO_LATENCIES]
+            return joined(select(*columns)).group_by(*of).order_by(*of)
         query, group_by = self.summed(of, joined, is_postgresql=keys.is_postgresql)
         return query.order_by(*group_by)
 

@@ -58,6 +58,7 @@ class _Question:
     limit: int
     is_postgresql: bool
     prices: PriceList
+    percentiles: bool
 
     @property
     def whole(self) -> Range:
@@ -88,6 +89,7 @@ class _Question:
             self.dimensions,
             with_prices=bool(self.prices.prices),
             with_origins=self.needs_origins,
+            with_latencies=self.percentiles,
             is_postgresql=self.is_postgresql,
         )
 
@@ -105,6 +107,7 @@ async def sum_queries(
     limit: int,
     *,
     is_postgresql: bool,
+    percentiles: bool = False,
 ) -> list[tuple[_Values, Group]]:
     """Return all groups: the values of the dimensions, and what their queries used.
 
@@ -115,11 +118,12 @@ async def sum_queries(
         prices: All prices, as they are stored.
         limit: Most groups.
         is_postgresql: Whether the database is PostgreSQL.
+        percentiles: Whether the groups are to know their latencies.
 
     Raises:
         TooManyGroups: There are more than `limit`.
     """
-    question = _Question(selected, dimensions, limit, is_postgresql, prices)
+    question = _Question(selected, dimensions, limit, is_postgresql, prices, percentiles)
     groups: dict[_Values, Group] = {}
     rest: Sequence[Range] = [question.whole]
     if dimension := margin_for(selected, dimensions):
@@ -195,9 +199,12 @@ async def _add(
     width = len(question.dimensions)
     for row in rows:
         values = tuple(row)
-        group = groups.setdefault(values[:width], Group())
         *counts, latencies, untold = values[-len(COUNTS) - 2 :]
         sums = dict(zip(COUNTS, counts, strict=True))
+        if not sums["requests"]:
+            # Without dimensions a statement tells of nothing, too.
+            continue
+        group = groups.setdefault(values[:width], Group())
         group.add_sums(sums)
         group.has_all_latencies &= not untold
         price = values[width] if question.prices.prices else None

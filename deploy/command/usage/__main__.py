@@ -54,7 +54,7 @@ def _list(session: Session) -> str:
     given = session.given
     filters = _filters(session)
     if given.group_by:
-        filters["group_by"] = given.group_by
+        filters |= {"group_by": given.group_by, "percentiles": "true"}
     else:
         filters["max_results"] = str(given.limit)
     if given.output != "table":

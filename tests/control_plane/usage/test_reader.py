@@ -408,7 +408,7 @@ async def test_csv_has_a_header_times_that_can_be_read_and_objects_as_json(
 
 def test_totals_give_the_average_latency_of_what_has_ended() -> None:
     group = Group({"requests": 3, "unknown_requests": 1, "latency_ms": 10.0}, unpriced=3)
-    table = build_totals(["day"], [Total((DAY_MS,), group, None)])
+    table = build_totals(["day"], [Total((DAY_MS,), group, None)], percentiles=True)
     assert orjson.loads(encode_json(table)) == {
         "totals": [
             {

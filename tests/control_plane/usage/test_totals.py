@@ -64,7 +64,13 @@ async def settle(maker: UsageTotals) -> None:
 async def ask(
     usage: UsageReader, group_by: Sequence[str] = (), selected: UsageFilter = EVERYTHING
 ) -> Found:
-    totals = await usage.totals(ALICE, selected, group_by)
+    totals = await usage.totals(ALICE, selected, group_by, percentiles=True)
+    # Who asks for no latencies is told the same else.
+    plain = await usage.totals(ALICE, selected, group_by)
+    assert [(one.values, one.sums, one.group.cost) for one in plain] == [
+        (one.values, one.sums, one.group.cost) for one in totals
+    ]
+    assert not any(one.group.latencies for one in plain)
     return {
         total.values: {
             **{

@@ -66,13 +66,13 @@ function Explorer({ endpoint }: { endpoint?: string }): ReactNode {
   const clear = (): void => { setRequester(''); setStatus(''); setSlow(''); setRequestId(''); setFallbacks(false); setDrilled({}) }
   const totals = useQuery({
     queryKey: ['usage', path, filters, group],
-    queryFn: () => get<{ totals?: UsageTotal[] }>(path + query({ ...filters, group_by: group })),
+    queryFn: () => get<{ totals?: UsageTotal[] }>(path + query({ ...filters, group_by: group, percentiles: 'true' })),
   })
   const series = useQuery({
     queryKey: ['usage', path, filters, coarse],
     queryFn: () => get<{ totals?: UsageTotal[] }>(path + query({ ...filters, group_by: coarse })),
   })
-  const request: ApiRequest = { method: 'GET', path: path + query({ ...filters, group_by: group }) }
+  const request: ApiRequest = { method: 'GET', path: path + query({ ...filters, group_by: group, percentiles: 'true' }) }
   const found = totals.data?.totals ?? []
   const all = summed(found)
   return (
@@ -99,7 +99,7 @@ function Explorer({ endpoint }: { endpoint?: string }): ReactNode {
         <Check label="Fallbacks only" checked={fallbacks} onChange={setFallbacks} />
         <button type="button" onClick={() => setUntil(Math.ceil(Date.now() / 1000) * 1000)}>Refresh</button>
         <span className="grow" />
-        <Download path={path + query({ ...filters, group_by: group, format: 'csv' })} />
+        <Download path={path + query({ ...filters, group_by: group, percentiles: 'true', format: 'csv' })} />
         <CopyAs request={request} />
       </div>
       <Drilled drill={drilled} titles={GROUPS} onChange={setDrilled} />
