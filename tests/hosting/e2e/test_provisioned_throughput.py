@@ -108,7 +108,7 @@ def test_model_units_are_held_to_with_the_sdk(host: System, api: Rest) -> None:
     assert endpoint.config is not None
     assert endpoint.config.served_entities is not None
     assert endpoint.config.served_entities[0].provisioned_model_units == 1
-    long = {"messages": [{"role": "user", "content": "word " * 300}], "max_tokens": 1}
+    long = {"messages": [{"role": "user", "content": "word " * 900}], "max_tokens": 1}
     assert api.query("units", long).status_code == 200
     # It has used many more. Another worker may let one in before it has heard of that.
     answers = [api.query("units", ASKED) for _ in range(5)]
@@ -116,4 +116,4 @@ def test_model_units_are_held_to_with_the_sdk(host: System, api: Rest) -> None:
         assert refused.status_code == 429, refused.text
         assert refused.json()["error_code"] == "REQUEST_LIMIT_EXCEEDED"
         assert "tokens per second" in refused.json()["message"]
-        assert int(refused.headers["retry-after"]) > 2
+        assert int(refused.headers["retry-after"]) >= 1
