@@ -182,9 +182,9 @@ def test_who_waits_for_the_control_plane_is_told_and_goes_on(
         page.get_by_role("alert").first.wait_for()
         assert page.get_by_role("heading", name="chat", exact=True).is_visible()
         assert page.get_by_role("cell", name="gpt", exact=True).is_visible()
-        # Another page says so, too, and nobody has said that nobody is signed in.
-        page.evaluate("location.hash = '/secrets'")
-        page.get_by_role("heading", name="Secrets", level=1).wait_for()
+        # A page that was not read yet says so, too, and nobody has said that nobody is signed in.
+        page.evaluate("location.hash = '/workers'")
+        page.get_by_role("heading", name="Workers", level=1).wait_for()
         page.get_by_role("alert").first.wait_for()
         page.evaluate("location.hash = '/endpoints/chat'")
     finally:
