@@ -1,4 +1,4 @@
-"""The prices that costs are computed from: administrators set them, who sees usage reads them.
+"""The prices that costs are computed from: administrators set them, everybody reads them.
 
 Before: `servicer`. After: `store.usage.prices`.
 """
@@ -8,11 +8,10 @@ from collections.abc import Iterable, Sequence
 
 from modelserving.v1.usage_service_pb2 import Price as Told
 
-from modelplane.control_plane.access import level_of, require_admin
-from modelplane.control_plane.errors import InvalidParameter, PermissionDenied
-from modelplane.control_plane.principal import Level, Principal
+from modelplane.control_plane.access import require_admin
+from modelplane.control_plane.errors import InvalidParameter
+from modelplane.control_plane.principal import Principal
 from modelplane.control_plane.store.database import Database, is_storable
-from modelplane.control_plane.store.endpoints.records import has_level
 from modelplane.control_plane.store.usage.periods import HOUR_MS
 from modelplane.control_plane.store.usage.prices import (
     PRICE_DECIMALS,
@@ -35,19 +34,9 @@ class UsagePrices:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def read(self, principal: Principal) -> list[Told]:
-        """Return all prices, by provider, model and time.
-
-        Raises:
-            PermissionDenied: The principal sees no usage.
-        """
+    async def read(self) -> list[Told]:
+        """Return all prices, by provider, model and time."""
         async with self._database.read() as session:
-            if not principal.admin and not await has_level(
-                session, lambda grants: level_of(principal, grants) >= Level.CAN_MANAGE
-            ):
-                raise PermissionDenied(
-                    f"'{principal.name}' manages no endpoint; prices are for those who see usage."
-                )
             stored = await read_prices(session)
         return [_told(price) for _, price in sorted(stored.prices.items())]
 

@@ -66,7 +66,7 @@ class UsageServicer(UsageServiceServicer):
     async def GetPrices(self, request: pb.GetPricesRequest, context: _Context) -> pb.Prices:
         """Get all prices."""
         del request, context
-        return pb.Prices(prices=await self._prices.read(current_principal.get()))
+        return pb.Prices(prices=await self._prices.read())
 
     async def PutPrices(self, request: pb.PutPricesRequest, context: _Context) -> pb.Prices:
         """Replace all prices."""

@@ -107,8 +107,6 @@ ANYONE = Rule(  (OK,     OK,     OK,     OK,     OK))  # fmt: skip
 VIEW = Rule(    (HIDDEN, OK,     OK,     OK,     OK))  # fmt: skip
 QUERY = Rule(   (HIDDEN, DENIED, OK,     OK,     OK))  # fmt: skip
 MANAGE = Rule(  (HIDDEN, DENIED, DENIED, OK,     OK))  # fmt: skip
-# What is of no endpoint, for those who manage one.
-MANAGES = Rule( (DENIED, DENIED, DENIED, OK,     OK))  # fmt: skip
 ADMIN = Rule(   (DENIED, DENIED, DENIED, DENIED, OK))  # fmt: skip
 # Of another principal, whoever asks.
 OWN = Rule(     (HIDDEN, HIDDEN, HIDDEN, HIDDEN, HIDDEN))  # fmt: skip
@@ -263,7 +261,7 @@ ROWS: Mapping[str, Row] = {
     "UsageService.ListUsage": Row(ADMIN, {"max_results": 1}),
     "UsageService.ListServingEndpointUsage": Row(MANAGE, _CHAT | {"max_results": 1}),
     "UsageService.ListServedEntities": Row(ADMIN, {}),
-    "UsageService.GetPrices": Row(MANAGES, {}),
+    "UsageService.GetPrices": Row(ANYONE, {}),
     "UsageService.PutPrices": Row(ADMIN, {"prices": []}),
     # Access tokens
     "TokenService.CreateToken": Row(ANYONE, {"comment": "x"}),

@@ -4,7 +4,7 @@ Before: `endpoints.lookup`, `snapshots.builder`, `lists`. After: `tables`, `code
 `changes`.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, TypeAlias
@@ -165,13 +165,6 @@ async def lock_by_id(session: Session, endpoint_id: str) -> None:
 async def _lock(session: Session, column: Mapped[str], value: str) -> None:
     if is_storable(value):
         await session.exec(select(EndpointRow.id).where(column == value).with_for_update())
-
-
-async def has_level(session: Session, wanted: Callable[[Mapping[str, Level]], bool]) -> bool:
-    """Tell whether there is an endpoint whose grants are `wanted`."""
-    # Many endpoints are granted to the same teams.
-    texts = (await session.exec(select(EndpointRow.grants_json).distinct())).all()
-    return any(wanted(codec.decode_levels(text, Level)) for text in texts)
 
 
 async def list_versions(

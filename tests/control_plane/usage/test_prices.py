@@ -9,9 +9,7 @@ from modelserving.v1.usage_service_pb2 import Price
 from modelserving.worker.v1.usage_service_pb2 import UsageEntry
 from sqlmodel import col, delete, update
 
-from modelplane.control_plane.endpoints.lifecycle import Endpoints
 from modelplane.control_plane.errors import InvalidParameter, PermissionDenied
-from modelplane.control_plane.principal import Level
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.usage.filters import UsageFilter
 from modelplane.control_plane.store.usage.prices import as_decimal
@@ -27,8 +25,7 @@ from modelplane.control_plane.usage.prices import MAX_PRICES, UsagePrices
 from modelplane.control_plane.usage.reader import UsageReader
 from modelplane.control_plane.usage.totals import UsageTotals
 from modelplane.control_plane.usage.views import build_rows, build_totals, encode_csv
-from tests.control_plane.conftest import ALICE, FakeClock, share
-from tests.control_plane.endpoints.test_lifecycle import with_model
+from tests.control_plane.conftest import ALICE, FakeClock
 from tests.control_plane.usage.test_reader import (
     BOB,
     DAY_MS,
@@ -227,7 +224,7 @@ async def test_what_is_no_price_is_refused(
     wrong = price(**{"model": "another", **changes})
     with pytest.raises(InvalidParameter, match=said):
         await prices.replace(ALICE, [price(), wrong])
-    assert [found.model for found in await prices.read(ALICE)] == ["kept"]
+    assert [found.model for found in await prices.read()] == ["kept"]
 
 
 async def test_prices_are_told_in_order_as_they_were_given(prices: UsagePrices) -> None:
@@ -242,25 +239,17 @@ async def test_prices_are_told_in_order_as_they_were_given(prices: UsagePrices) 
         given[0],
     ]
     assert await prices.replace(ALICE, given) == ordered
-    assert await prices.read(ALICE) == ordered
+    assert await prices.read() == ordered
     with pytest.raises(InvalidParameter, match="at most 1000"):
         await prices.replace(ALICE, [price(str(number)) for number in range(MAX_PRICES + 1)])
     assert await prices.replace(ALICE, []) == []
 
 
-async def test_administrators_write_and_who_sees_usage_reads(
-    prices: UsagePrices, endpoints: Endpoints, database: Database
-) -> None:
+async def test_administrators_write(prices: UsagePrices) -> None:
     await prices.replace(ALICE, [price()])
     with pytest.raises(PermissionDenied):
         await prices.replace(BOB, [])
-    created = await endpoints.create(ALICE, with_model())
-    for level in (Level.CAN_VIEW, Level.CAN_QUERY):
-        await share(database, created.name, BOB, level)
-        with pytest.raises(PermissionDenied, match="manages no endpoint"):
-            await prices.read(BOB)
-    await share(database, created.name, BOB, Level.CAN_MANAGE)
-    assert await prices.read(BOB) == [price()]
+    assert await prices.read() == [price()]
 
 
 @pytest.mark.parametrize(
