@@ -26,14 +26,23 @@ async def answering(
         OSError: It cannot be listened on.
         ValueError: It has no port.
     """
+    tasks: set[asyncio.Task[None] | None] = set()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
-            async with asyncio.timeout(_SECONDS):
-                head = await reader.readuntil(b"\r\n\r\n")
-                writer.write(_answer(head.split(b" ", 2), obstacle, metrics))
-                await writer.drain()
-        writer.close()
+        tasks.add(task := asyncio.current_task())
+        try:
+            with suppress(OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
+                async with asyncio.timeout(_SECONDS):
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    writer.write(_answer(head.split(b" ", 2), obstacle, metrics))
+                    await writer.drain()
+                    writer.close()
+                    await writer.wait_closed()
+        finally:
+            writer.transport.abort()
+            with suppress(OSError):
+                await writer.wait_closed()
+            tasks.discard(task)
 
     if not address:
         yield
@@ -44,6 +53,11 @@ async def answering(
         yield
     finally:
         server.close()
+        # Nobody's connection outlives this.
+        asked = [task for task in tasks if task is not None]
+        for task in asked:
+            task.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
 
 
 def _answer(words: list[bytes], obstacle: Callable[[], str], metrics: Callable[[], bytes]) -> bytes:
