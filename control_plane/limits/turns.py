@@ -25,8 +25,6 @@ class _Waiter(Generic[C, A]):
 
     call: C
     answer: "asyncio.Future[A]"
-    # That took it; None: it waits for one.
-    turn: "_Turn[C, A] | None" = None
 
 
 @dataclass(eq=False, slots=True)
@@ -34,11 +32,8 @@ class _Turn(Generic[C, A]):
     """Some calls that are being answered."""
 
     task: "asyncio.Task[None] | None" = None
+    has_asked: bool = False
     taken: "list[_Waiter[C, A]]" = field(default_factory=list)
-
-    def is_for_nobody(self) -> bool:
-        """Tell whether all whose calls were taken are gone."""
-        return bool(self.taken) and all(waiter.answer.done() for waiter in self.taken)
 
 
 class Turns(Generic[C, A]):
@@ -79,14 +74,28 @@ class Turns(Generic[C, A]):
         try:
             return await waiter.answer
         except asyncio.CancelledError:
-            turn = waiter.turn
-            # What is granted to nobody would be lost.
-            if turn is not None and turn.task is not None and turn.is_for_nobody():
-                turn.task.cancel()
+            # What is granted to nobody would be lost; and nobody is gone before the database is
+            # let go of, which may be closed next.
+            if tasks := self._give_up():
+                await asyncio.wait(tasks)
             raise
+
+    def _give_up(self) -> "list[asyncio.Task[None]]":
+        """End the turns that are for nobody any more, and return them."""
+        rest = self._waiting = deque(one for one in self._waiting if not one.answer.done())
+        given_up = []
+        for turn in self._turns:
+            whose = turn.taken if turn.has_asked else rest
+            if turn.task and all(waiter.answer.done() for waiter in whose):
+                turn.task.cancel()
+                given_up.append(turn.task)
+        return given_up
 
     def _begin(self) -> None:
         if not self._waiting or len(self._turns) == self._most_turns:
+            return
+        # It takes all of them, or as many as it may.
+        if any(not turn.has_asked for turn in self._turns):
             return
         turn: _Turn[C, A] = _Turn()
         self._turns.add(turn)
@@ -94,8 +103,10 @@ class Turns(Generic[C, A]):
 
     async def _run(self, turn: _Turn[C, A]) -> None:
         def take() -> Sequence[C]:
-            if not turn.taken:
-                turn.taken = self._drain(turn)
+            if not turn.has_asked:
+                turn.has_asked = True
+                turn.taken = self._drain()
+                self._begin()
             return [waiter.call for waiter in turn.taken]
 
         try:
@@ -128,7 +139,7 @@ class Turns(Generic[C, A]):
             except Exception as own:  # noqa: BLE001 - the same
                 _refuse(waiter, own)
 
-    def _drain(self, turn: _Turn[C, A]) -> list[_Waiter[C, A]]:
+    def _drain(self) -> list[_Waiter[C, A]]:
         """Take those who wait, as many as one turn may have."""
         taken: list[_Waiter[C, A]] = []
         size = 0
@@ -139,7 +150,6 @@ class Turns(Generic[C, A]):
                 break
             self._waiting.popleft()
             if not waiter.answer.done():
-                waiter.turn = turn
                 taken.append(waiter)
                 size += own
         return taken

@@ -135,3 +135,28 @@ async def test_a_turn_for_nobody_is_given_up(work: Work) -> None:
     work.free.set()
     assert await three == "answer 3"
     assert work.cancelled == 1
+
+
+async def test_no_turn_begins_for_those_whom_another_will_take() -> None:
+    work = Work(most_turns=4)
+    asked = work.ask(1, 2, 3)
+    await work.begun.wait()
+    (late,) = work.ask(4)
+    while len(work.served) < 2:
+        await asyncio.sleep(0)
+    work.free.set()
+    await asyncio.gather(*asked, late)
+    assert work.served == [[1, 2, 3], [4]]
+    # Whoever has an answer leaves nothing behind that still has the database.
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_whoever_gives_up_is_gone_after_its_turn(work: Work) -> None:
+    asked = work.ask(1)
+    await work.begun.wait()
+    asked += work.ask(2)
+    await asyncio.sleep(0)
+    for one in asked:
+        one.cancel()
+    await asyncio.wait(asked)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
