@@ -84,7 +84,7 @@ class Series:
             endpoint = await find_endpoint(session, principal, name)
             first = int(start_ms) // step_ms
             recorded = await series.read(session, endpoint.id, wanted.step_seconds, first)
-            activations = await series.read_activations(session, endpoint.id)
+            activations = await series.read_activations(session, endpoint.id, first * step_ms)
         if wanted.step_seconds == LIVE_SECONDS and not recorded.is_looked_at(now_ms):
             await self._look(endpoint.id, now_ms)
         first = max(first, _known_from(endpoint, recorded, wanted.step_seconds, now_ms))
@@ -95,7 +95,7 @@ class Series:
             times=[step * step_ms for step in steps],
             versions=[
                 SeriesVersion(time=time_ms, config_version=version)
-                for time_ms, version in sorted(activations)
+                for time_ms, version in activations
                 if first * step_ms <= time_ms <= end_ms
             ],
         )

@@ -6,7 +6,7 @@ Before: `endpoints.metrics`, which writes it, and `traffic.series`. Neighbours: 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import and_, or_
+from sqlalchemy import and_, func, or_
 from sqlmodel import col, delete, select, update
 
 from modelplane.control_plane.store.database import Session, Transaction, in_parts
@@ -145,24 +145,26 @@ async def read(session: Session, endpoint_id: str, step_seconds: int, first_step
     )
 
 
-async def read_activations(session: Session, endpoint_id: str) -> list[tuple[int, int]]:
-    """Return when versions began to serve, and which; of long ago, when they were made."""
+async def read_activations(
+    session: Session, endpoint_id: str, since_ms: int
+) -> list[tuple[int, int]]:
+    """Return when versions began to serve since then, and which; of some, when they were made."""
     version = col(EndpointConfigRow.version)
     same = and_(
         col(RolloutRow.endpoint_id) == col(EndpointConfigRow.endpoint_id),
         col(RolloutRow.version) == version,
     )
+    # How the versions of long ago were rolled out is not known any more.
+    time_ms = func.coalesce(col(RolloutRow.ended_ms), col(EndpointConfigRow.created_ms))
     query = (
-        select(RolloutRow.ended_ms, EndpointConfigRow.created_ms, EndpointConfigRow.version)
+        select(time_ms, version)
         .select_from(EndpointConfigRow)
         .outerjoin(RolloutRow, same)
         .where(
             col(EndpointConfigRow.endpoint_id) == endpoint_id,
             col(EndpointConfigRow.outcome).in_(_SERVED),
+            time_ms >= since_ms,
         )
-        .order_by(version)
+        .order_by(time_ms)
     )
-    return [
-        (ended_ms or created_ms, number)
-        for ended_ms, created_ms, number in (await session.exec(query)).all()
-    ]
+    return [(time, number) for time, number in (await session.exec(query)).all()]
