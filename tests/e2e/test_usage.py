@@ -106,6 +106,9 @@ def test_totals_csv_and_pages(rest: Rest, tracked: str) -> None:
     assert total["input_token_count"] == sum(
         row["input_token_count"] for row in rows(rest, tracked)
     )
+    assert "p50_latency_ms" not in total
+    [told] = rest.call("GET", f"{own}?group_by=endpoint&percentiles=true")["totals"]
+    assert 0 < told["p50_latency_ms"] <= told["p95_latency_ms"]
     first = rest.call("GET", f"{own}?max_results=3")
     second = rest.call("GET", f"{own}?max_results=3&page_token={first['next_page_token']}")
     assert [len(page["usage"]) for page in (first, second)] == [3, 2]
