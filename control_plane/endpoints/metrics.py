@@ -19,6 +19,7 @@ from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.endpoints.lookup import find_endpoint
 from modelplane.control_plane.endpoints.openings import open_steps
 from modelplane.control_plane.endpoints.totals import (
+    SLOT_MS,
     EngineTotals,
     EntityTotals,
     Recent,
@@ -42,6 +43,7 @@ from modelplane.control_plane.store.endpoints.series import (
     HOUR_SECONDS,
     Opening,
     forget,
+    forget_after,
     save_openings,
 )
 
@@ -106,13 +108,18 @@ class EndpointMetrics:
                 await forget_reporters(transaction, now_ms - _FORGET_MS)
             openings: list[Opening] = []
             stored = {}
+            ahead = []
             for endpoint_id, locked in (await lock_totals(transaction, list(by_id))).items():
                 totals, report = Totals.parse(locked.text), by_id[endpoint_id]
+                if totals.is_ahead(now_ms):
+                    ahead.append(endpoint_id)
+                totals.admit(report, now_ms)
                 live = locked.live_until_ms > now_ms
                 openings += open_steps(totals, report, now_ms, live=live)
                 totals.add(report, now_ms)
                 stored[endpoint_id] = totals.encode()
             await save_totals(transaction, stored)
+            await forget_after(transaction, ahead, now_ms + SLOT_MS)
             await save_openings(transaction, openings)
             # Once in an hour in which it is asked, so that no endpoint has more than so many.
             hours = {one.endpoint_id for one in openings if one.step_seconds == HOUR_SECONDS}
@@ -129,8 +136,7 @@ class EndpointMetrics:
             stored = {}
             for endpoint_id, locked in (await lock_totals(transaction, list(told))).items():
                 totals = Totals.parse(locked.text)
-                for entity, replicas in told[endpoint_id].items():
-                    totals.engines.setdefault(entity, EngineTotals()).note(replicas, now_ms)
+                totals.note_engines(told[endpoint_id], now_ms)
                 stored[endpoint_id] = totals.encode()
             await save_totals(transaction, stored)
 
