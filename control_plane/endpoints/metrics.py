@@ -15,6 +15,7 @@ from modelserving.store.v1.hosting_pb2 import ScalePolicy
 from modelserving.v1.endpoint_pb2 import RecentCalls
 from modelserving.worker.v1.metrics_service_pb2 import EndpointCounts
 
+from modelplane.control_plane.access import level_of
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.endpoints.lookup import find_endpoint
 from modelplane.control_plane.endpoints.openings import open_steps
@@ -26,7 +27,7 @@ from modelplane.control_plane.endpoints.totals import (
     Refusals,
     Totals,
 )
-from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.endpoints.metrics import (
     Reporter,
@@ -38,7 +39,7 @@ from modelplane.control_plane.store.endpoints.metrics import (
     read_totals,
     save_totals,
 )
-from modelplane.control_plane.store.endpoints.records import StoredVersion
+from modelplane.control_plane.store.endpoints.records import StoredEndpoint, StoredVersion
 from modelplane.control_plane.store.endpoints.series import (
     HOUR_SECONDS,
     Opening,
@@ -179,7 +180,7 @@ class EndpointMetrics:
             totals.tokens_per_second(now_ms),
             _provisioned(record.active),
             totals.engines,
-            totals.refusals,
+            _told(totals.refusals, principal, record),
             now_ms,
         )
 
@@ -191,6 +192,16 @@ def _sum_up(text: str, now_ms: int) -> RecentCalls:
         client_errors=sum(one.client_errors for one in minute),
         server_errors=sum(one.server_errors for one in minute),
     )
+
+
+def _told(
+    refusals: Mapping[str, Refusals], principal: Principal, record: StoredEndpoint
+) -> Mapping[str, Refusals]:
+    """Return the refusals that a caller may know of: others are of those who manage alone."""
+    if level_of(principal, record.grants) == Level.CAN_MANAGE:
+        return refusals
+    named = ("", principal.name.casefold())
+    return {name: one for name, one in refusals.items() if name.split(" ", 2)[2] in named}
 
 
 def _provisioned(version: StoredVersion | None) -> dict[str, ScalePolicy]:
