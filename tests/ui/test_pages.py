@@ -213,7 +213,7 @@ def test_identities_are_made_and_get_tokens(visitor: Visitor) -> None:
     page.get_by_label("What it is for").fill("a test")
     page.get_by_role("dialog").get_by_role("button", name="Create").click()
     assert page.get_by_role("dialog").locator("code").inner_text().startswith("dapi")
-    visitor.press("Done")
+    visitor.press("Close without copying")
     visitor.go("/identity/groups", "Identity")
     page.get_by_label("New group").fill("readers")
     visitor.press("Create group")

@@ -44,6 +44,7 @@ function Detail({ row, onClose }: { row: UsageRow; onClose: () => void }): React
         <div><dt>Model</dt><dd>{row.model ?? 'unknown'} {row.provider && <span className="muted">{row.provider}</span>}</dd></div>
         <div><dt>Cost</dt><dd>{row.cost === null ? '–' : `${row.cost} ${row.currency}`}</dd></div>
         <div><dt>Streamed</dt><dd>{row.request_streaming ? 'yes' : 'no'}</dd></div>
+        {row.state === 'UNKNOWN' && <div className="whole"><dt>State</dt><dd>Unknown: the worker that answered it has ended without saying how it went.</dd></div>}
         <div className="broad"><dt>Error</dt><dd>{row.error ?? 'none'}</dd></div>
       </dl>
       <h3>Attempts</h3>
