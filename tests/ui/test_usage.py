@@ -82,7 +82,10 @@ def test_usage_is_grouped_and_narrowed(visitor: Visitor, used: None) -> None:
     totals.get_by_role("button", name="first").wait_for()
     page.get_by_label("Time").select_option(label="Last hour")
     page.get_by_label("Group by").select_option("minute")
-    page.get_by_role("region", name="Requests by minute").wait_for()
+    page.get_by_role("region", name="Requests by minute", exact=True).wait_for()
+    page.get_by_text("As a table").click()
+    table = page.get_by_role("region", name="Requests by minute as a table")
+    assert table.get_by_role("row").count() == 61
     page.get_by_label("Time").select_option(label="Last 7 days")
     assert page.get_by_label("Group by").input_value() == "hour"
 

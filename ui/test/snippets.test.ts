@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { python, snippets } from '../src/snippets'
+import { parse } from './hcl'
 
 const HOST = 'https://models.example.com'
 const texts = (request: Parameters<typeof snippets>[0]): Record<string, string> =>
@@ -132,4 +133,33 @@ test('the value of a secret is a variable of Terraform', () => {
   const { Terraform: text } = texts({ method: 'POST', path: '/api/2.0/secrets/put', body: { scope: 's', key: 'k', string_value: 'hidden' } })
   expect(text).toContain('resource "databricks_secret" "s_k" {\n  scope = "s"\n  key = "k"\n  string_value = var.string_value\n}')
   expect(text).toContain('variable "string_value" {\n  type      = string\n  sensitive = true\n}')
+})
+
+test('what is written for Terraform is read as what the request holds', () => {
+  const body = {
+    name: 'chat',
+    config: {
+      served_entities: ['a', 'b'].map((name) => ({
+        name, external_model: { name: 'gpt "4"\n${x} %{y}', provider: 'openai', task: 'llm/v1/chat', openai_config: { openai_api_key_plaintext: `sk-${name}` } },
+      })),
+      traffic_config: { routes: [{ served_model_name: 'a', traffic_percentage: 100 }] },
+    },
+    ai_gateway: { usage_tracking_config: { enabled: true }, guardrails: { input: { invalid_keywords: ['x', 'y'] } } },
+  }
+  const found = parse(texts({ method: 'POST', path: '/api/2.0/serving-endpoints', body }).Terraform ?? '')
+  const entity = (name: string, variable: string): object => ({
+    name, external_model: [{ name: 'gpt "4"\n${x} %{y}', provider: 'openai', task: 'llm/v1/chat', openai_config: [{ openai_api_key_plaintext: { variable } }] }],
+  })
+  expect(found).toEqual({
+    'resource databricks_model_serving chat': {
+      name: 'chat',
+      config: [{
+        served_entities: [entity('a', 'openai_api_key'), entity('b', 'openai_api_key_2')],
+        traffic_config: [{ routes: [{ served_model_name: 'a', traffic_percentage: 100 }] }],
+      }],
+      ai_gateway: [{ usage_tracking_config: [{ enabled: true }], guardrails: [{ input: [{ invalid_keywords: ['x', 'y'] }] }] }],
+    },
+    'variable openai_api_key': { type: 'string', sensitive: true },
+    'variable openai_api_key_2': { type: 'string', sensitive: true },
+  })
 })

@@ -105,6 +105,8 @@ export interface Column<Row> {
   cell: (row: Row) => ReactNode
   number?: boolean
   narrow?: boolean
+  /** Names without spaces, which may be broken. */
+  long?: boolean
   /** What the rows can be ordered by that this column shows. */
   order?: string
 }
@@ -131,8 +133,8 @@ export function Table<Row>({ label, columns, rows, id, order, onOrder }: {
         <tbody>
           {rows.map((row) => (
             <tr key={id(row)}>
-              {columns.map(({ title, cell, number, narrow }) => (
-                <td key={title} className={number ? 'number' : narrow ? 'narrow' : undefined}>{cell(row)}</td>
+              {columns.map(({ title, cell, number, narrow, long }) => (
+                <td key={title} className={number ? 'number' : narrow ? 'narrow' : undefined}>{long ? <span className="long">{cell(row)}</span> : cell(row)}</td>
               ))}
             </tr>
           ))}
@@ -196,7 +198,11 @@ export function Dialog({ title, onClose, children, wide, kept }: {
   // Beside all else: a form in it that stood in another form would be sent by the browser itself. To
   // React it is where it was opened, so that form must not hear of it either.
   return createPortal(
-    <dialog ref={ref} className={wide ? 'wide' : undefined} aria-labelledby={id} onClose={onClose} onCancel={(event) => { if (kept) event.preventDefault() }} onSubmit={(event) => event.stopPropagation()}>
+    <dialog ref={ref} className={wide ? 'wide' : undefined} aria-labelledby={id}
+      // A dialog that was opened in this one is a part of it to React, and closes by itself.
+      onClose={(event) => { if (event.target === ref.current) onClose() }}
+      onCancel={(event) => { if (kept && event.target === ref.current) event.preventDefault() }}
+      onSubmit={(event) => event.stopPropagation()}>
       <div className="dialog-head">
         <h2 id={id}>{title}</h2>
         {!kept && <button type="button" className="plain" aria-label="Close" onClick={() => ref.current?.close()}>✕</button>}

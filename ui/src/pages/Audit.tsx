@@ -47,9 +47,9 @@ export function AuditPage(): ReactNode {
       {events.length > 0 && (
         <Table label="Audit events" rows={events} id={({ id }) => id} columns={[
           { title: 'Time', cell: (event) => <button type="button" className="link" onClick={() => setOpen(event)}>{exactly(event.time)}</button> },
-          { title: 'Principal', cell: ({ principal_name: name }) => name || <span className="muted">unknown</span> },
+          { title: 'Principal', long: true, cell: ({ principal_name: name }) => name || <span className="muted">unknown</span> },
           { title: 'Action', cell: (event) => <strong>{event.action}</strong> },
-          { title: 'Object', cell: ({ object_type: type, object_name: name }) => <>{name} <span className="muted">{type}</span></> },
+          { title: 'Object', long: true, cell: ({ object_type: type, object_name: name }) => <>{name} <span className="muted">{type}</span></> },
           { title: 'Outcome', cell: (event) => <span className={`state ${event.outcome === 'OK' ? 'success' : 'danger'}`}>{event.outcome}{event.count > 1 ? ` ×${event.count}` : ''}</span> },
           { title: 'From', cell: ({ source_address: address }) => address },
         ]} />

@@ -13,7 +13,7 @@ export function Requests({ rows }: { rows: UsageRow[] }): ReactNode {
         { title: 'Time', cell: (row) => <button type="button" className="link" onClick={() => setOpen(row)}>{when(row.request_time)}</button> },
         { title: 'Endpoint', cell: ({ endpoint_name }) => endpoint_name },
         { title: 'Entity', cell: ({ served_entity_name }) => served_entity_name ?? '–' },
-        { title: 'Requester', cell: ({ requester }) => requester },
+        { title: 'Requester', long: true, cell: ({ requester }) => requester },
         { title: 'Status', cell: (row) => <span className={`state ${lookOf(row)}`}>{row.status_code ?? row.state}</span> },
         { title: 'Tokens in', number: true, cell: (row) => tokens(row, row.input_token_count) },
         { title: 'Out', number: true, cell: (row) => tokens(row, row.output_token_count) },

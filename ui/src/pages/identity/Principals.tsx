@@ -51,7 +51,7 @@ export function Principals({ kind }: { kind: Kind }): ReactNode {
       {list.data && found.length === 0 && <Empty title={search === '' ? `There is no ${what} yet.` : `No ${what} matches.`} />}
       {found.length > 0 && (
         <Table label={users ? 'Users' : 'Service principals'} rows={found} id={({ id }) => id} columns={[
-          { title: 'Name', cell: (item) => <strong>{nameOf(item)}</strong> },
+          { title: 'Name', long: true, cell: (item) => <strong>{nameOf(item)}</strong> },
           { title: users ? 'Display name' : 'Application id', cell: (item) => (users ? item.displayName : <code>{item.applicationId}</code>) },
           { title: 'State', cell: (item) => <span className={`state ${item.active === false ? 'muted' : 'success'}`}>{item.active === false ? 'Inactive' : 'Active'}</span> },
           { title: 'Groups', cell: (item) => (item.groups ?? []).map(({ value, display }) => <span className="chip" key={value}>{display}</span>) },
