@@ -6,19 +6,11 @@ import { count, when } from '../format'
 import { Confirm, Dialog, Empty, Failure, Field, Head, Loading, Table } from '../kit'
 import { CopyAs } from '../kit/CopyAs'
 import type { UsageTotal } from '../types'
+import type { Price } from './playground/cost'
 
 const PATH = '/api/2.0/prices'
 const MONTH = 30 * 86_400_000
 
-interface Price {
-  provider: string
-  model: string
-  input_per_million: string
-  output_per_million: string
-  cached_input_per_million?: string
-  currency: string
-  from_time?: number
-}
 interface Prices { prices?: Price[] }
 
 const keyOf = ({ provider, model, from_time: from = 0 }: Price): string => JSON.stringify([provider, model, from])

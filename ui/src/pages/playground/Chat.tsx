@@ -69,7 +69,7 @@ export function Chat({ name, entity, ready }: { name: string; entity: string; re
       <div className="chat">
         <div className="messages" role="log" aria-label="Conversation" tabIndex={0} aria-busy={running !== null}>
           {entries.length === 0 && <p className="muted center">Ask something. Nothing of it is kept: neither here nor in the usage.</p>}
-          {entries.map((entry, place) => <Said key={place} entry={entry} waits={running !== null && place === entries.length - 1} />)}
+          {entries.map((entry, place) => <Said key={place} name={name} entry={entry} waits={running !== null && place === entries.length - 1} />)}
           {waiting.length > 0 && (
             <Results calls={waiting} onContinue={(results) => {
               const before = entries
@@ -112,7 +112,7 @@ export function Chat({ name, entity, ready }: { name: string; entity: string; re
 const ROLES = { user: 'You', assistant: 'Model', tool: 'Result' }
 
 // Answers are text: a picture or a link in them must not make the browser call out.
-function Said({ entry, waits }: { entry: Entry; waits: boolean }): ReactNode {
+function Said({ name, entry, waits }: { name: string; entry: Entry; waits: boolean }): ReactNode {
   const calls = entry.role === 'assistant' ? entry.tool_calls ?? [] : []
   return (
     <div className={`message ${entry.role}`}>
@@ -123,7 +123,7 @@ function Said({ entry, waits }: { entry: Entry; waits: boolean }): ReactNode {
       {calls.map((call, place) => (
         <div className="call" key={call.id ?? place}><strong>{call.function?.name}</strong><code>{call.function?.arguments}</code></div>
       ))}
-      {entry.outcome && <AnswerFacts outcome={entry.outcome} />}
+      {entry.outcome && <AnswerFacts name={name} outcome={entry.outcome} />}
     </div>
   )
 }

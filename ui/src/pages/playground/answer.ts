@@ -1,7 +1,7 @@
 /** Parts of an answer, in the forms of OpenAI's API. Pure. */
 import type { Part } from './images'
 
-export interface Usage { prompt_tokens?: number; completion_tokens?: number; total_tokens?: number; estimated?: boolean }
+export interface Usage { prompt_tokens?: number; completion_tokens?: number; total_tokens?: number; estimated?: boolean; prompt_tokens_details?: { cached_tokens?: number } }
 /** A function that a model asks the caller to run. */
 export interface Call { id?: string; type?: string; function?: { name?: string; arguments?: string }; [more: string]: unknown }
 interface Said { role?: string; content?: unknown; tool_calls?: (Call & { index?: number })[]; [more: string]: unknown }
