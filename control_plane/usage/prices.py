@@ -20,6 +20,7 @@ from modelplane.control_plane.store.usage.periods import HOUR_MS
 from modelplane.control_plane.store.usage.prices import (
     PRICE_DECIMALS,
     Price,
+    has_catalogue_prices,
     read_prices,
     replace_catalogue_prices,
     replace_prices,
@@ -67,6 +68,9 @@ class UsagePrices:
         Raises:
             StoreUnavailable: The database does not answer.
         """
+        async with self._database.read() as session:
+            if await has_catalogue_prices(session, self._catalogue):
+                return
         for attempt in range(_ATTEMPTS):
             try:
                 async with self._database.write() as transaction:

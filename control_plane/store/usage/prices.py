@@ -138,12 +138,16 @@ async def replace_prices(
     await _insert(transaction, given, counted(given, catalogue))
 
 
+async def has_catalogue_prices(session: Session, catalogue: Iterable[Price]) -> bool:
+    """Tell whether those of the catalogue that count are stored, and no others."""
+    stored = await read_prices(session)
+    return counted(stored.set_prices, catalogue) == stored.catalogue_prices
+
+
 async def replace_catalogue_prices(transaction: Transaction, catalogue: Iterable[Price]) -> None:
-    """Store prices of the catalogue, unless they are stored, and leave those that are set alone."""
+    """Store the prices of the catalogue that count, and leave those that are set alone."""
     stored = await read_prices(transaction.session)
     wanted = counted(stored.set_prices, catalogue)
-    if wanted == stored.catalogue_prices:
-        return
     await transaction.session.exec(delete(UsagePriceRow).where(col(UsagePriceRow.id) < 0))
     await _insert(transaction, stored.set_prices, wanted, only_catalogue=True)
 
