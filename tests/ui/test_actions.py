@@ -238,3 +238,28 @@ def test_who_wants_no_motion_sees_none(browser: object, system: System, rest: Re
     with Visitor(browser, system.url, reduced_motion="reduce") as visitor:
         visitor.sign_in(system.token)
         assert visitor.page.evaluate(moving) == 0
+
+
+def test_a_phone_has_room_for_the_head_and_for_all_buttons(
+    browser: object, system: System, rest: Rest
+) -> None:
+    name = "somebody.with.a.rather.long.name@departments.example.com"
+    made = rest.call("POST", f"{_SCIM}/Users", {"userName": name})
+    asked = {"application_id": name, "comment": "browser"}
+    path = "/api/2.0/token-management/on-behalf-of/tokens"
+    token = rest.call("POST", path, asked)["token_value"]
+    with Visitor(browser, system.url, viewport={"width": 390, "height": 844}) as visitor:
+        visitor.sign_in(token)
+        page = visitor.page
+        page.get_by_role("link", name=name).wait_for()
+        page.get_by_text("Workers ready").wait_for()
+        assert page.get_by_label("Navigation").bounding_box()["height"] < 140
+        visitor.go("/secrets", "Secrets")
+        visitor.press("Store a secret")
+        page.get_by_label("Scope", exact=True).fill("not-there-yet")
+        dialog = page.get_by_role("dialog")
+        left = dialog.bounding_box()["x"]
+        for label in ("Copy the new scope as", "Copy as", "Cancel", "Store"):
+            box = dialog.get_by_role("button", name=label, exact=True).bounding_box()
+            assert left < box["x"] < box["x"] + box["width"] < left + 358
+    rest.call("DELETE", f"{_SCIM}/Users/{made['id']}")
