@@ -43,6 +43,8 @@ class EventRow(SQLModel, table=True):
     kind: str
     # Identifier of what changed; of an issuer, its `iss` claim.
     key: str
+    # The secret, as `scope/key`, whose new value is all that changed of an endpoint.
+    secret: str | None = None
 
 
 class EndpointRow(SQLModel, table=True):
