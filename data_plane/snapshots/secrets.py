@@ -54,13 +54,13 @@ class SecretsBuilder:
         self._endpoints = Draft(base.endpoints)
         self._users = Draft(base.users)
         self._inlined = base.inlined
-        self._told: set[str] = set()
+        self._touched: set[str] = set()
 
     def put(self, secrets: Iterable[SecretResource]) -> None:
         """Take the values that the endpoints to come refer to."""
         for secret in secrets:
             name = intern(secret.name)
-            self._told.add(name)
+            self._touched.add(name)
             if secret.HasField("value"):
                 self._values.write[name] = secret.value
             else:
@@ -100,21 +100,21 @@ class SecretsBuilder:
                 fill_in(getattr(resource, which), self._values.read)
 
     def drop(self, endpoint_id: str) -> None:
-        """Forget an endpoint, and the secrets that no other one refers to."""
+        """Forget an endpoint."""
         gone = self._endpoints.pop(endpoint_id)
         for name in gone.names if gone else ():
+            self._touched.add(name)
             self._users.write[name] -= 1
             if not self._users.read[name]:
                 self._users.pop(name)
-                self._values.pop(name)
 
     def note_inlined(self) -> None:
         """Note that endpoints came with values inside."""
         self._inlined = True
 
     def build(self) -> Secrets:
-        """Return what is known."""
-        for name in self._told - self._users.read.keys():
+        """Return what is known, without the secrets that no endpoint refers to any longer."""
+        for name in self._touched - self._users.read.keys():
             self._values.pop(name)
         values, endpoints = self._values.read, self._endpoints.read
         return Secrets(values, endpoints, self._users.read, self._inlined)
