@@ -7,7 +7,12 @@ from random import Random
 
 import pytest
 from modelserving.v1.endpoint_pb2 import EndpointConfig
-from modelserving.worker.v1.snapshot_service_pb2 import Hello, WatchConfigRequest
+from modelserving.worker.v1.snapshot_service_pb2 import (
+    ConfigDelta,
+    Hello,
+    SnapshotChunk,
+    WatchConfigRequest,
+)
 from sqlmodel import col, update
 
 from modelplane.control_plane.secrets.credentials import CredentialResolver
@@ -165,7 +170,7 @@ async def test_each_message_has_the_secrets_of_its_endpoints(
     for number in range(4):
         await serve(database, f"e{number}", config("kl"[number % 2]))
     await cache.refresh()
-    parts = [*cache.chunks(), *cache.changes_since(before)]
+    parts: list[SnapshotChunk | ConfigDelta] = [*cache.chunks(), *cache.changes_since(before)]
     told = [(len(part.endpoints), {item.name for item in part.secrets}) for part in parts]
     assert [item for item in told if item[0]] == [(2, {"s/k", "s/l"})] * 4
     assert {item.name for part in parts for item in part.secrets} == {"s/k", "s/l"}
