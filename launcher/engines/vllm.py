@@ -27,10 +27,14 @@ _BUILD = re.compile(
     r"vllm(?P<cpu>_cpu)?-(?P<version>\d+(\.\d+)*)[^+]*(?P<local>\+\w+)?.*\.dist-info"
 )
 _OLDEST = (0, 32)
+# A name that never is one (RFC 6761).
+_NO_HOST = "none.invalid"
 _VARIABLES = {
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
     "HF_HUB_OFFLINE": "1",
+    # What `model_server.sampling` lets pass.
+    "VLLM_MAX_STOP_STRINGS": "16",
     # Of its own sockets, whose paths may have 107 characters: below the replica's directory.
     "VLLM_RPC_BASE_PATH": "tmp",
 }
@@ -100,6 +104,9 @@ class Vllm:
             **_VARIABLES,
             "VLLM_CPU_KVCACHE_SPACE": str(cache),
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+            # What it compiles all the same costs the first caller who wants probabilities a minute,
+            # or, where there is no compiler, the engine.
+            "TORCH_COMPILE_DISABLE": "1",
         }
 
 
@@ -113,6 +120,8 @@ def _arguments(found: TransformersFolder, spec: GroupSpec) -> Sequence[str]:
         *("--max-num-seqs", str(size.concurrency)),
         "--enable-prompt-tokens-details",
         "--disable-uvicorn-access-log",
+        # Callers of models that see pictures would have it ask any address that it can reach.
+        *("--allowed-media-domains", _NO_HOST),
     ]
     if options.context_tokens:
         told += ["--max-model-len", str(options.context_tokens)]

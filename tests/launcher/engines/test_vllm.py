@@ -66,7 +66,7 @@ async def test_gpus_are_shared_out_among_the_parts_of_a_model(tmp_path: Path) ->
     found, _ = await prepared(tmp_path, gpus=2)
     assert " ".join(found.told).endswith(
         "--served-model-name=main.llm.one --max-num-seqs 8 --enable-prompt-tokens-details "
-        "--disable-uvicorn-access-log --max-model-len 2048 --tensor-parallel-size 2 "
+        "--disable-uvicorn-access-log --allowed-media-domains none.invalid --max-model-len 2048 --tensor-parallel-size 2 "
         "--gpu-memory-utilization 0.9"
     )
 
@@ -76,6 +76,8 @@ async def test_on_processors_it_takes_its_part_of_the_memory(tmp_path: Path) -> 
     assert "--enforce-eager" in found.told
     variables = Vllm(tmp_path / "environment").variables(spec)
     assert variables["VLLM_CPU_KVCACHE_SPACE"] == "4"
+    assert variables["TORCH_COMPILE_DISABLE"] == "1"
+    assert variables["VLLM_MAX_STOP_STRINGS"] == "16"
 
 
 async def test_embeddings_are_made_as_is_said(tmp_path: Path) -> None:
