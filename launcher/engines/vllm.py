@@ -19,6 +19,8 @@ from modelplane.launcher.engines.base import Converting, EngineUnfit, Log, Prepa
 NAME = "vllm"
 _EMBEDDINGS = "llm/v1/embeddings"
 _GIB = 1 << 30
+# Its processes talk through it, in queues that have 240 MiB each, if hardly any of it is used.
+SHARED_BYTES = _GIB
 # Of what a replica on processors may use: keys and values of what it has read.
 _CACHE_SHARE = 4
 # Replicas have their GPUs to themselves.
@@ -82,6 +84,7 @@ class Vllm:
             model=found.weights,
             told=(*(("--tools",) if found.tool_parser else ()), "--child", *command),
             needs=(files, *parts_of_python(self._python)),
+            shared_bytes=SHARED_BYTES,
         )
 
     def options(self, spec: GroupSpec) -> Sequence[str]:

@@ -59,6 +59,10 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
+class NotReady(Exception):
+    """A server has ended before it was ready; what it has written itself says why."""
+
+
 class Child:
     """A server that runs until this process ends."""
 
@@ -79,7 +83,7 @@ class Child:
 
         Raises:
             OSError: It cannot be started.
-            RuntimeError: It has ended.
+            NotReady: It has ended.
         """
         self._place = place
         self._is_ending = False
@@ -89,7 +93,7 @@ class Child:
         )
         while not self.is_healthy():
             if self._process.poll() is not None:
-                raise RuntimeError(
+                raise NotReady(
                     "Its server has ended with status %d before it was ready."
                     % self._process.returncode
                 )

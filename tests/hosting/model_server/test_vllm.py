@@ -127,9 +127,8 @@ def test_several_answers_have_one_usage(replica: Replica) -> None:
         ),
         ({"prompt": "one " * WINDOW, "max_tokens": 1}, "there is no room for an answer"),
         (
-            {"messages": [*QUESTION["messages"], {"role": "user", "content": 5}]},
-            "messages.1.ChatCompletionDeveloperMessageParam.content: Input should be a valid "
-            "string; Input should be iterable.",
+            {"messages": [{"role": "user", "content": 5}]},
+            ".content: Input should be a valid string; Input should be iterable.",
         ),
         ({"prompt": "x", "max_tokens": 1000}, "max_tokens=1000 cannot be greater than max_model"),
         (QUESTION | {"n": 2, "temperature": 0}, "n must be 1 when using greedy sampling"),
