@@ -31,6 +31,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(3_600)]
 SAVE = Path(__file__).parent / "models" / "save_language.py"
 # To load takes minutes where others are at work, too.
 START_SECONDS = 1_800
+ENDLESS = 16_384
 PROBE = "main.ml.probe"
 MODELS = {
     "chat": ("llm/v1/chat", {"tool_call_parser": "hermes"}),
@@ -63,20 +64,21 @@ def fill_registry(registry: Path, folder: Path) -> None:
     # vLLM's kernels for processors want heads of 32 numbers at least.
     heads = {"num_attention_heads": 2}
     causal = {**tiny.config_of("llama"), **heads, "num_key_value_heads": 1}
+    far = {**causal, "max_position_embeddings": 2 * ENDLESS}
     sources = {
-        "causal": tiny.write_causal(folder / "causal", causal),
-        "bert": tiny.write_bert(folder / "bert", {**tiny.BERT, **heads}),
+        "chat": tiny.write_causal(folder / "causal", causal),
+        "completions": tiny.write_causal(folder / "far", far),
+        "embeddings": tiny.write_bert(folder / "bert", {**tiny.BERT, **heads}),
     }
     probe = registry / PROBE / "1"
     probe.mkdir(parents=True)
     (probe / "MLmodel").write_text(json.dumps({"flavors": {"python_function": {}}}))
     python = transformers_python()
     for name, (task, metadata) in MODELS.items():
-        source = sources["bert" if name == "embeddings" else "causal"]
         told = json.dumps({"engine": "vllm", **metadata})
         path = registry / name_of(name) / "1"
         done = subprocess.run(
-            [str(python), "-W", "ignore", str(SAVE), str(source), str(path), task, told],
+            [str(python), "-W", "ignore", str(SAVE), str(sources[name]), str(path), task, told],
             env={
                 "PATH": f"{python.parent}:{os.defpath}",
                 "HOME": str(folder),
@@ -232,10 +234,9 @@ def test_an_answer_has_the_form_that_was_asked(api: Rest) -> None:
     question = {"messages": HELLO, "max_tokens": 40, "response_format": AS_SCHEMA}
     said = through_us(api, "chat", question)["choices"][0]
     written = said["message"]["content"]
-    if said["finish_reason"] == "stop":
-        assert json.loads(written)["a"] in (1, 2)
-    else:  # spaces, up to the limit
-        assert written.lstrip().startswith(("{", ""))
+    # It may write spaces, up to the limit.
+    assert written.lstrip().startswith("{") or not written.strip()
+    assert said["finish_reason"] == "length" or json.loads(written)["a"] in (1, 2)
 
 
 @pytest.mark.parametrize(("seed", "same"), [(5, True), (6, False)])
@@ -345,9 +346,6 @@ def test_pictures_are_not_fetched(api: Rest) -> None:
     answer = api.query("chat", {"messages": [{"role": "user", "content": [picture]}]})
     assert answer.status_code == 400
     assert "not a multimodal model" in answer.json()["message"]
-    [pid] = engine_processes("chat")
-    words = words_of(Path(f"/proc/{pid}"))
-    assert words[words.index("--allowed-media-domains") + 1] == "none.invalid"
 
 
 @pytest.mark.usefixtures("running")
@@ -355,10 +353,10 @@ def test_the_emulator_answers_as_the_real_one_does(tmp_path: Path) -> None:
     differing = []
     for name in MODELS:
         [pid] = engine_processes(name)
-        words = words_of(Path(f"/proc/{pid}"))
+        words, real = words_of(Path(f"/proc/{pid}")), engine_of(name)
         arguments = words[words.index("serve") + 1 : words.index("--uds")]
         with questions.emulated(tmp_path, arguments, name_of(name)) as emulator:
-            differing += questions.differences(engine_of(name), emulator, MODELS[name][0])
+            differing += questions.differences(real, emulator, MODELS[name][0])
     assert differing == []
 
 
@@ -378,14 +376,15 @@ def counted(page: str, words: str) -> float:
 
 
 def test_who_leaves_a_stream_ends_the_engines_work(running: System) -> None:
-    engine = engine_of("chat")
-    aborted = engine.metric("request_success_total", 'finished_reason="abort"')
-    question = {"messages": HELLO, "max_tokens": 480, "stream": True, "logit_bias": {"2": -100}}
-    url = f"{running.url}/serving-endpoints/chat/invocations"
+    engine = engine_of("completions")
+    written = engine.metric("generation_tokens_total")
+    # For a minute and more.
+    question = {"prompt": "Hi", "max_tokens": ENDLESS, "stream": True, "logit_bias": {"2": -100}}
+    url = f"{running.url}/serving-endpoints/completions/invocations"
     with requests.post(url, json=question, headers=running.headers, stream=True) as answer:
         next(answer.iter_content(1))
-    until(lambda: engine.metric("request_success_total", 'finished_reason="abort"') > aborted)
-    until(lambda: engine.metric("num_requests_running") == 0)
+    until(lambda: engine.metric("num_requests_running") == 0, 600)
+    assert engine.metric("generation_tokens_total") - written < ENDLESS
 
 
 @pytest.mark.parametrize("part", ["VLLM::EngineCore", "serve"])

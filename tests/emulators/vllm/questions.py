@@ -99,9 +99,10 @@ _HELLO = {"messages": [{"role": "user", "content": "Hi"}]}
 _USAGE = {"stream": True, "stream_options": {"include_usage": True, "continuous_usage_stats": True}}
 _TOOLS = {"tools": [{"type": "function", "function": {"name": "look", "parameters": {}}}]}
 _PARTS = [{"type": "text", "text": "Hi"}]
-# Whole answers of so many tokens, whatever they are.
-_ONE: dict[str, Any] = {"max_tokens": 1, "ignore_eos": True}
-_THREE: dict[str, Any] = {"max_tokens": 3, "ignore_eos": True}
+# Whole answers of so many tokens, each of them a letter.
+_LETTERS = {"ignore_eos": True, "logit_bias": {"70": 100}}
+_ONE: dict[str, Any] = {"max_tokens": 1, **_LETTERS}
+_THREE: dict[str, Any] = {"max_tokens": 3, **_LETTERS}
 _CHATTING: list[dict[str, Any]] = [
     _THREE,
     _THREE | {"logprobs": True, "top_logprobs": 2},
@@ -204,7 +205,6 @@ def form(said: tuple[int, str, bytes]) -> Any:
             _shape(json.loads(event[6:])) if event.startswith("data: {") else event
             for event in events
         ]
-        # Tokens of a part of a letter come together.
         return status, kind, [one for i, one in enumerate(known) if one not in known[:i]]
     return status, kind, _shape(json.loads(body))
 

@@ -101,7 +101,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("content-type", kind)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if body:
+            self.wfile.write(body)
 
     def address_string(self) -> str:
         return "unix"

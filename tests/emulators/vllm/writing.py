@@ -154,6 +154,11 @@ class Writing:
             "model": engine.name,
         }
 
+    @property
+    def tells_usage(self) -> bool:
+        """Whether a stream ends with a chunk for it."""
+        return bool((self.asked.get("stream_options") or {}).get("include_usage"))
+
     def whole(self) -> dict[str, Any]:
         """Return it at once."""
         for _ in range(self.tokens if PAUSE else 0):
@@ -196,9 +201,13 @@ class Writing:
         for index in range(count):
             for number in range(self.tokens):
                 time.sleep(PAUSE)
-                yield self._chunk(self._part(index, number), number + 1)
-        if (self.asked.get("stream_options") or {}).get("include_usage"):
-            details = {"prompt_tokens_details": self.details} if self.details else {}
+                chunk = self._chunk(self._part(index, number), number + 1)
+                if not self.tells_usage and number == self.tokens - 1:
+                    chunk["system_fingerprint"] = FINGERPRINT
+                yield chunk
+        if self.tells_usage:
+            known = {**(self.details or {}), **(self.created if self.chat else {})}
+            details = {"prompt_tokens_details": known} if self.details else {}
             usage = {**self._usage(self.tokens * count), **details}
             last = {**self.head, "choices": [], "usage": usage}
             yield {**last, "system_fingerprint": FINGERPRINT}
@@ -217,7 +226,7 @@ class Writing:
         chunk = {**self.head, "choices": [choice]}
         options = self.asked.get("stream_options") or {}
         if options.get("include_usage") and options.get("continuous_usage_stats"):
-            chunk["usage"] = self._usage(said) | _NO_DETAILS
+            chunk["usage"] = self._usage(said) | (_NO_DETAILS if self.chat else {})
         return chunk
 
     def _usage(self, said: int) -> dict[str, Any]:
