@@ -217,10 +217,6 @@ def test_an_answer_is_the_engines_own(api: Rest, what: str) -> None:
     ours = through_us(api, "chat", question)
     own = engine_of("chat").json(path, question)
     assert_alike(comparable(ours), comparable(own))
-    assert (ours["model"], ours["usage"]["prompt_tokens"]) == (
-        name_of("chat"),
-        own["usage"]["prompt_tokens"],
-    )
 
 
 def test_what_was_read_before_is_told_as_cached(api: Rest) -> None:
