@@ -148,6 +148,9 @@ _COMPLETING: list[dict[str, Any]] = [
     {},
     {"logprobs": 30},
     {"prompt": ""},
+]
+# Where the model has 512 tokens, as that which chats.
+_BEYOND: list[dict[str, Any]] = [
     {"prompt": "word " * 600},
     {"prompt": "word " * 600, "stream": True},
     {"prompt": "x" * 50_000},
@@ -170,7 +173,8 @@ def asked(task: str) -> Iterator[tuple[str, dict[str, Any]]]:
     if CHAT in paths:
         yield from ((CHAT, {**_HELLO, **question}) for question in _CHATTING)
     if COMPLETIONS in paths:
-        yield from ((COMPLETIONS, {"prompt": "Hi", **question}) for question in _COMPLETING)
+        questions = [*_COMPLETING, *(_BEYOND if CHAT in paths else ())]
+        yield from ((COMPLETIONS, {"prompt": "Hi", **question}) for question in questions)
     if EMBEDDINGS in paths:
         yield from ((EMBEDDINGS, question) for question in _EMBEDDING)
     # Which there are follows from the task.
