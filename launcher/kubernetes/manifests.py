@@ -153,13 +153,17 @@ def _pod(spec: pb.GroupSpec, hosts: Hosts) -> Document:
         ],
     }
     if spec.engine == VLLM:
-        shared = {"medium": "Memory", "sizeLimit": str(SHARED_BYTES)}
-        pod["volumes"].append({"name": "shared", "emptyDir": shared})
-        mount = {"name": "shared", "mountPath": "/dev/shm"}  # noqa: S108 - of the container alone
-        pod["containers"][0]["volumeMounts"].append(mount)
+        _share_memory(pod)
     pod |= {name: value for name, value in hosts.pod.items() if name not in own}
     _place(pod, spec.size, hosts)
     return pod
+
+
+def _share_memory(pod: Document) -> None:
+    shared = {"medium": "Memory", "sizeLimit": str(SHARED_BYTES)}
+    pod["volumes"].append({"name": "shared", "emptyDir": shared})
+    mount = {"name": "shared", "mountPath": "/dev/shm"}  # noqa: S108 - of the container alone
+    pod["containers"][0]["volumeMounts"].append(mount)
 
 
 def _place(pod: Document, size: pb.ReplicaSize, hosts: Hosts) -> None:
