@@ -152,14 +152,15 @@ def _pod(spec: pb.GroupSpec, hosts: Hosts) -> Document:
             },
         ],
     }
-    if spec.engine == VLLM:
-        _share_memory(pod)
+    _share_memory(pod, spec.engine)
     pod |= {name: value for name, value in hosts.pod.items() if name not in own}
     _place(pod, spec.size, hosts)
     return pod
 
 
-def _share_memory(pod: Document) -> None:
+def _share_memory(pod: Document, engine: str) -> None:
+    if engine != VLLM:
+        return
     shared = {"medium": "Memory", "sizeLimit": str(SHARED_BYTES)}
     pod["volumes"].append({"name": "shared", "emptyDir": shared})
     mount = {"name": "shared", "mountPath": "/dev/shm"}  # noqa: S108 - of the container alone
