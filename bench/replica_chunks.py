@@ -47,7 +47,8 @@ def passing_microseconds() -> float:
         ours.settimeout(_SECONDS)
         engine.sock = ours
         engine.request("POST", "/", "{}")
-        said = Said(engine, engine.getresponse())
+        nobody: Any = None
+        said = Said(nobody, engine, engine.getresponse())
         accepted, _ = listening.accept()
     accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     spent = _pass_on(said, Connection(accepted))

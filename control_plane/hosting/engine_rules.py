@@ -57,6 +57,8 @@ NO_ENGINES = Engines()
 USUAL_ENGINES = Engines((), (LLAMA_CPP,))
 # The operator's catalogue says which is to serve a model, whether a launcher is there yet or not.
 ALL_ENGINES = Engines((VLLM,), (LLAMA_CPP, VLLM))
+# Of a launcher that may come.
+POSSIBLE_ENGINES = Engines((VLLM, COMMAND), (LLAMA_CPP, VLLM, COMMAND))
 
 
 def engines_of(capacity: Capacity) -> Engines:

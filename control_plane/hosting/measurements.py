@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from modelserving.launcher.v1.launcher_service_pb2 import Capacity
 from modelserving.store.v1.hosting_pb2 import HostedModel
 
-from modelplane.control_plane.hosting.engine_rules import Engines, engines_of
+from modelplane.control_plane.hosting.engine_rules import POSSIBLE_ENGINES, Engines, engines_of
 from modelplane.control_plane.hosting.throughput import Chunk, estimate, round_down
 from modelplane.control_plane.shared_clock import SharedClock
 from modelplane.control_plane.store.database import Database, Session, Transaction
@@ -33,13 +33,18 @@ class Measurements:
         self._pool = pool
 
     async def engines(self) -> Engines:
-        """Return the engines that the launcher has.
+        """Return the engines that the launcher has; all, while none has said what it has.
+
+        Then models are refused since it is not there, and not for an engine that it may have.
 
         Raises:
             StoreUnavailable: The database does not answer.
         """
         async with self._database.read() as session:
-            return engines_of(await self._machine(session))
+            launcher = await launchers.read_launcher(session, self._pool)
+        if launcher is None or launcher.capacity is None:
+            return POSSIBLE_ENGINES
+        return engines_of(launcher.capacity)
 
     async def chunk_of(self, model: HostedModel) -> Chunk:
         """Return the chunk of a model that an engine serves: measured, or else estimated.

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelplane.launcher.confined.views import views
+from modelplane.launcher.confined.views import SHARED_BYTES, View, views
 
 # What is started, with an empty environment; it reads its orders from standard input.
 ENTER = (sys.executable, "-I", "-S", str(Path(__file__).with_name("enter.py")))
@@ -31,6 +31,7 @@ class Orders:
         umask: What others may not do with the files that it makes.
         temporary: A folder of its own in the place of `/tmp` and the like; None: it has the
             machine's.
+        shared_bytes: Room for memory that its programs share, where it has a folder of its own.
     """
 
     command: Sequence[str]
@@ -41,6 +42,7 @@ class Orders:
     limits: Mapping[str, int]
     umask: int = 0o077
     temporary: Path | None = None
+    shared_bytes: int = SHARED_BYTES
 
     def written(self) -> bytes:
         """Return them as `enter.py` reads them."""
@@ -49,9 +51,14 @@ class Orders:
             "environment": dict(self.environment),
             "directory": str(self.directory),
             "user": self.user or 0,
-            "views": [] if self.user is None else views(self.needs, self.temporary),
+            "views": self._views(),
             "parent": os.getpid(),
             "limits": dict(self.limits),
             "umask": self.umask,
         }
         return json.dumps(document).encode()
+
+    def _views(self) -> list[View]:
+        if self.user is None:
+            return []
+        return views(self.needs, self.temporary, self.shared_bytes)

@@ -16,7 +16,7 @@ _TEMPORARY = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - what is covered
 _SHARED = Path("/dev/shm")  # noqa: S108 - likewise
 _EMPTY = "mode=755,size=1m"
 # As containers have it.
-_SHARED_OPTIONS = "mode=1777,size=64m"
+SHARED_BYTES = 64 << 20
 
 
 class View(NamedTuple):
@@ -35,13 +35,16 @@ class View(NamedTuple):
     shown: list[str]
 
 
-def views(paths: Iterable[Path], temporary: Path | None) -> list[View]:
+def views(
+    paths: Iterable[Path], temporary: Path | None, shared_bytes: int = SHARED_BYTES
+) -> list[View]:
     """Return what a process sees.
 
     Args:
         paths: What it needs: files and folders.
         temporary: A folder of its own, which it has for those where all users may write; None: it
             shares these with all.
+        shared_bytes: Room for memory that its programs share.
     """
     found: dict[Path, View] = {}
     if temporary:
@@ -51,7 +54,7 @@ def views(paths: Iterable[Path], temporary: Path | None) -> list[View]:
             if folder.is_dir() and not folder.is_symlink()
         }
         if _SHARED.is_dir() and not _SHARED.is_symlink():
-            found[_SHARED] = View(str(_SHARED), "", _SHARED_OPTIONS, [])
+            found[_SHARED] = View(str(_SHARED), "", _open_to_all(shared_bytes), [])
     hidden: dict[Path, Path] = {}
     for path in paths:
         over = next((one for one in path.absolute().parents if one in found), None)
@@ -63,9 +66,15 @@ def views(paths: Iterable[Path], temporary: Path | None) -> list[View]:
             found.setdefault(folder, View(str(folder), "", _EMPTY, [])).shown.append(str(path))
     # Where something is shown, places for it are made, as root: not in a folder of the process's.
     return [
-        view._replace(cover="", options=_SHARED_OPTIONS) if view.cover and view.shown else view
+        view._replace(cover="", options=_open_to_all(SHARED_BYTES))
+        if view.cover and view.shown
+        else view
         for view in found.values()
     ]
+
+
+def _open_to_all(size: int) -> str:
+    return f"mode=1777,size={size}"
 
 
 def hidden_part(path: Path) -> Path | None:

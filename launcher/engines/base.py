@@ -14,6 +14,8 @@ from typing import Protocol, TypeAlias
 
 from modelserving.launcher.v1.launcher_service_pb2 import GroupSpec
 
+from modelplane.launcher.confined.views import SHARED_BYTES
+
 # Takes lines for the owner of the model.
 Log: TypeAlias = Callable[[str], None]
 # Told how much of a model's weights is converted, and of how much.
@@ -54,6 +56,7 @@ class Prepared:
         release: Says that neither is needed any more.
         told: Last options of their processes, beside those of the engine.
         needs: What else they have to see, files and folders.
+        shared_bytes: Room for memory that the programs of one share.
     """
 
     python: Path
@@ -61,6 +64,7 @@ class Prepared:
     release: Callable[[], None] = _nothing
     told: Sequence[str] = ()
     needs: Sequence[Path] = ()
+    shared_bytes: int = SHARED_BYTES
 
 
 class Engine(Protocol):

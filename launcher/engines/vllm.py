@@ -19,6 +19,8 @@ from modelplane.launcher.engines.base import Converting, EngineUnfit, Log, Prepa
 NAME = "vllm"
 _EMBEDDINGS = "llm/v1/embeddings"
 _GIB = 1 << 30
+# Its processes talk through it, in queues that have 240 MiB each, if hardly any of it is used.
+SHARED_BYTES = _GIB
 # Of what a replica on processors may use: keys and values of what it has read.
 _CACHE_SHARE = 4
 # Replicas have their GPUs to themselves.
@@ -27,10 +29,14 @@ _BUILD = re.compile(
     r"vllm(?P<cpu>_cpu)?-(?P<version>\d+(\.\d+)*)[^+]*(?P<local>\+\w+)?.*\.dist-info"
 )
 _OLDEST = (0, 32)
+# A name that never is one (RFC 6761).
+_NO_HOST = "none.invalid"
 _VARIABLES = {
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
     "HF_HUB_OFFLINE": "1",
+    # What `model_server.sampling` lets pass.
+    "VLLM_MAX_STOP_STRINGS": "16",
     # Of its own sockets, whose paths may have 107 characters: below the replica's directory.
     "VLLM_RPC_BASE_PATH": "tmp",
 }
@@ -78,6 +84,7 @@ class Vllm:
             model=found.weights,
             told=(*(("--tools",) if found.tool_parser else ()), "--child", *command),
             needs=(files, *parts_of_python(self._python)),
+            shared_bytes=SHARED_BYTES,
         )
 
     def options(self, spec: GroupSpec) -> Sequence[str]:
@@ -100,6 +107,9 @@ class Vllm:
             **_VARIABLES,
             "VLLM_CPU_KVCACHE_SPACE": str(cache),
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+            # What it compiles all the same costs the first caller who wants probabilities a minute,
+            # or, where there is no compiler, the engine.
+            "TORCH_COMPILE_DISABLE": "1",
         }
 
 
@@ -113,6 +123,8 @@ def _arguments(found: TransformersFolder, spec: GroupSpec) -> Sequence[str]:
         *("--max-num-seqs", str(size.concurrency)),
         "--enable-prompt-tokens-details",
         "--disable-uvicorn-access-log",
+        # Callers of models that see pictures would have it ask any address that it can reach.
+        *("--allowed-media-domains", _NO_HOST),
     ]
     if options.context_tokens:
         told += ["--max-model-len", str(options.context_tokens)]

@@ -14,6 +14,8 @@ from typing import Any
 import orjson
 from modelserving.launcher.v1 import launcher_service_pb2 as pb
 
+from modelplane.launcher.engines.vllm import NAME as VLLM
+from modelplane.launcher.engines.vllm import SHARED_BYTES
 from modelplane.launcher.kubernetes.api import Document
 
 PREFIX = "modelplane-"
@@ -150,9 +152,19 @@ def _pod(spec: pb.GroupSpec, hosts: Hosts) -> Document:
             },
         ],
     }
+    _share_memory(pod, spec.engine)
     pod |= {name: value for name, value in hosts.pod.items() if name not in own}
     _place(pod, spec.size, hosts)
     return pod
+
+
+def _share_memory(pod: Document, engine: str) -> None:
+    if engine != VLLM:
+        return
+    shared = {"medium": "Memory", "sizeLimit": str(SHARED_BYTES)}
+    pod["volumes"].append({"name": "shared", "emptyDir": shared})
+    mount = {"name": "shared", "mountPath": "/dev/shm"}  # noqa: S108 - of the container alone
+    pod["containers"][0]["volumeMounts"].append(mount)
 
 
 def _place(pod: Document, size: pb.ReplicaSize, hosts: Hosts) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from modelplane.launcher.confined.orders import ENTER, Orders
+from modelplane.launcher.confined.views import SHARED_BYTES
 from modelplane.launcher.local import seen
 from modelplane.launcher.local.tail import Printed
 from modelplane.launcher.local.users import can_mount
@@ -40,6 +41,7 @@ class Start:
         umask: What others may not do with the files that it makes.
         temporary: A folder that it has in the place of `/tmp` and the like, where this process may
             give it one.
+        shared_bytes: Room for memory that its programs share, in the same case.
     """
 
     command: Callable[[int], Sequence[str]]
@@ -50,6 +52,7 @@ class Start:
     is_alone: bool = True
     umask: int = 0o077
     temporary: Path | None = None
+    shared_bytes: int = SHARED_BYTES
 
 
 class ReplicaProcess:
@@ -158,6 +161,7 @@ async def _order(process: asyncio.subprocess.Process, start: Start, ready: int) 
         limits=_limits(start.user is not None),
         umask=start.umask,
         temporary=start.temporary if can_mount() else None,
+        shared_bytes=start.shared_bytes,
     )
     assert process.stdin  # noqa: S101 - it is a pipe, see above
     # A process that has died by now says so by its exit status.

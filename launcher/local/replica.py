@@ -214,6 +214,7 @@ class Replica:
                 number,
                 (*needs, self._directory),
                 temporary=self._directory / "tmp",
+                shared_bytes=served.prepared.shared_bytes,
             )
             self._process = await start_process(start, self._log)
             return await self._live(self._process, on_change)

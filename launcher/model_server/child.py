@@ -1,7 +1,7 @@
 """A server that is a process of its own below this one, and is asked over HTTP.
 
-It has no life of its own: when it ends, so does this process, and the launcher starts both anew.
-Used by `vllm` and `command`.
+It has no life of its own: when it ends, or says that it cannot go on, so does this process, and the
+launcher starts both anew. Used by `vllm` and `command`.
 """
 
 from __future__ import annotations
@@ -59,6 +59,10 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
+class NotReady(Exception):
+    """A server has ended before it was ready; what it has written itself says why."""
+
+
 class Child:
     """A server that runs until this process ends."""
 
@@ -79,7 +83,7 @@ class Child:
 
         Raises:
             OSError: It cannot be started.
-            RuntimeError: It has ended.
+            NotReady: It has ended.
         """
         self._place = place
         self._is_ending = False
@@ -89,7 +93,7 @@ class Child:
         )
         while not self.is_healthy():
             if self._process.poll() is not None:
-                raise RuntimeError(
+                raise NotReady(
                     "Its server has ended with status %d before it was ready."
                     % self._process.returncode
                 )
@@ -98,14 +102,37 @@ class Child:
 
     def is_healthy(self) -> bool:
         """Tell whether it says that it can be asked."""
+        try:
+            return self._health() < _SERVER_ERRORS
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def _health(self) -> int:
         connection = _Connection(self._place, _HEALTH_SECONDS)
         try:
             connection.request("GET", self._place.health)
-            return connection.getresponse().status < _SERVER_ERRORS
-        except (OSError, http.client.HTTPException):
-            return False
+            return connection.getresponse().status
         finally:
             connection.close()
+
+    def refuse(self, refusal: Refused) -> Refused:
+        """Return the refusal of an answer that the server has failed to give.
+
+        Where it is the server that has failed, and not the request, this process ends instead: then
+        another one may answer, for nothing says that the caller has asked for it.
+        """
+        try:
+            has_failed = self._health() >= _SERVER_ERRORS
+        except (ConnectionError, FileNotFoundError):
+            has_failed = True
+        except (OSError, http.client.HTTPException):
+            # Perhaps it has too much to do.
+            has_failed = False
+        if has_failed and not self._is_ending:
+            sys.stderr.write("the model's server has failed: %s\n" % refusal.message)
+            sys.stderr.flush()
+            os._exit(1)
+        return refusal
 
     def page(self, path: str) -> str:
         """Return a page of its own, which needs no token.
@@ -150,13 +177,14 @@ class Child:
             headers["authorization"] = "Bearer " + self._place.token
         try:
             connection.request("POST", path, body, headers)
-            said = Said(connection, connection.getresponse())
+            said = Said(self, connection, connection.getresponse())
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            raise bad_request("The model's server does not answer.") from error
-        if said.status != http.client.OK:
-            raise refusal_in(said.some(_MOST_ERROR_BYTES))
-        return said
+            raise self.refuse(bad_request("The model's server does not answer.")) from error
+        if said.status == http.client.OK:
+            return said
+        refusal = refusal_in(said.some(_MOST_ERROR_BYTES))
+        raise self.refuse(refusal) if said.status >= _SERVER_ERRORS else refusal
 
     def _follow(self) -> None:
         status = self._process.wait()
@@ -170,8 +198,12 @@ class Said:
     """A response of a child's, to be read once."""
 
     def __init__(
-        self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse
+        self,
+        child: Child,
+        connection: http.client.HTTPConnection,
+        response: http.client.HTTPResponse,
     ) -> None:
+        self._child = child
         self._connection = connection
         self._response = response
         self._chunks = _Chunks() if response.chunked else None
@@ -199,9 +231,17 @@ class Said:
         try:
             return self._response.read(most)
         except (OSError, http.client.HTTPException) as error:
-            raise bad_request("The model's server has broken off its answer.") from error
+            raise self.broken_off() from error
         finally:
             self._connection.close()
+
+    def broken_off(self) -> Refused:
+        """Return the refusal of an answer that has no end."""
+        return self._child.refuse(bad_request("The model's server has broken off its answer."))
+
+    def failed(self, event: bytes) -> Refused:
+        """Return the refusal that is in an event."""
+        return self._child.refuse(refusal_in(event))
 
     def events(self) -> Iterator[bytes]:
         """Yield what is between two empty lines, one at a time; see `batches`."""
@@ -228,7 +268,7 @@ class Said:
                 if whole:
                     yield whole
         except (OSError, http.client.HTTPException) as error:
-            raise bad_request("The model's server has broken off its answer.") from error
+            raise self.broken_off() from error
         finally:
             self._connection.close()
 

@@ -14,7 +14,7 @@ import re
 import socket
 from typing import Iterator, Mapping, NamedTuple
 
-from .child import Child, Place, Said, refusal_in
+from .child import Child, Place, Said
 from .invocation import DONE, error_event
 from .refusals import Refused, bad_request
 
@@ -91,24 +91,20 @@ class Passing:
             said.some(0)
             raise bad_request("The model does not answer in a stream.")
         events = filter(None, said.events())
-        return self._rest(next(events, b""), events)
+        return self._rest(said, next(events, b""), events)
 
     def _ask(self) -> Said:
         return self._child.ask(_PATH, self._body, self._seconds)
 
-    def _rest(self, first: bytes, events: Iterator[bytes]) -> Iterator[bytes]:
+    def _rest(self, said: Said, first: bytes, events: Iterator[bytes]) -> Iterator[bytes]:
         try:
             for event in itertools.chain([first], events):
-                yield _passed(event)
+                if event.startswith(_ERRORS):
+                    raise said.failed(event[len(b"data: ") :])
+                yield event + b"\n\n"
         except Refused as refusal:
             yield error_event(refusal)
             yield DONE
-
-
-def _passed(event: bytes) -> bytes:
-    if event.startswith(_ERRORS):
-        raise refusal_in(event[len(b"data: ") :])
-    return event + b"\n\n"
 
 
 def _wants_stream(body: bytes) -> bool:

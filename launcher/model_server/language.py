@@ -27,8 +27,11 @@ _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 _ASKING_NOTHING = {"echo": False, "suffix": "", "error_behavior": "error", "use_raw_prompt": False}
 _FORMATS = ("text", "json_object", "json_schema")
 _ENCODINGS = ("float", "base64")
+_MOST_TOKENS = (1 << 31) - 1
 _MOST_ALTERNATIVES = {CHAT: 20, COMPLETIONS: 5}
 _MOST_TEXTS = 150
+# More tokens than any model has, and as many answers as OpenAI gives.
+_MOST = {"max_tokens": _MOST_TOKENS, "max_completion_tokens": _MOST_TOKENS, "n": 128}
 _SHOWN = 10
 
 
@@ -124,8 +127,8 @@ def _embeddings(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _generation(task: str, body: dict[str, Any], able: Abilities) -> Question:
-    for name in ("max_tokens", "max_completion_tokens", "n"):
-        _check_count(body, name)
+    for name, most in _MOST.items():
+        _check_count(body, name, most)
     if not isinstance(body.get("stream", False), bool):
         raise bad_request("stream must be true or false.")
     options = body.pop("stream_options", {})
@@ -155,10 +158,10 @@ def _check_messages(messages: object) -> None:
             raise bad_request("Each message must have one of the roles %s." % ", ".join(_ROLES))
 
 
-def _check_count(body: dict[str, Any], name: str) -> None:
+def _check_count(body: dict[str, Any], name: str, most: int) -> None:
     value = body.get(name, 1)
-    if type(value) is not int or value < 1:
-        raise bad_request("%s must be a whole number of at least 1." % name)
+    if type(value) is not int or not 1 <= value <= most:
+        raise bad_request("%s must be a whole number from 1 to %d." % (name, most))
 
 
 def _check_format(body: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ import threading
 import traceback
 from typing import Callable, NamedTuple, Sequence
 
+from .child import NotReady
 from .figures import Figures, Watching
 from .last_asked import LastAsked
 from .refusals import hide, of_loading
@@ -83,7 +84,9 @@ def serve(options: argparse.Namespace, token: str, asked: LastAsked) -> int:
     try:
         loaded = _LOAD[options.engine](options)
     except BaseException as error:
-        traceback.print_exc()
+        if not isinstance(error, NotReady):
+            # Below the last words of a server of its own, ours would be in the way.
+            traceback.print_exc()
         _tell(options.ready_fd, {"error": of_loading(error)})
         return 1
     rate = _measure(loaded.measure, options.calibration_seconds)

@@ -15,6 +15,9 @@ _RANGES = {
     "frequency_penalty": (-2, 2),
     "presence_penalty": (-2, 2),
 }
+# Engines count in so many bits.
+_MOST_SEED = (1 << 63) - 1
+_MOST_TOP_K = (1 << 31) - 1
 _MOST_STOPS = 16
 _MOST_BIASED = 1024
 _MOST_BIAS = 100
@@ -30,11 +33,12 @@ def check_sampling(body: Mapping[str, Any]) -> None:
         value = body.get(name, least)
         if not (_is_number(value) and least <= value <= most):
             raise bad_request("%s must be a number from %d to %d." % (name, least, most))
-    if type(body.get("seed", 0)) is not int:
-        raise bad_request("seed must be a whole number.")
+    seed = body.get("seed", 0)
+    if type(seed) is not int or not -_MOST_SEED <= seed <= _MOST_SEED:
+        raise bad_request("seed must be a whole number of 64 bits.")
     top_k = body.get("top_k", 1)
-    if type(top_k) is not int or top_k < 1:
-        raise bad_request("top_k must be a whole number of at least 1.")
+    if type(top_k) is not int or not 1 <= top_k <= _MOST_TOP_K:
+        raise bad_request("top_k must be a whole number from 1 to %d." % _MOST_TOP_K)
     _check_stop(body.get("stop", ""))
     _check_bias(body.get("logit_bias", {}))
 

@@ -15,7 +15,7 @@ from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 
 from .answers import write_json
 from .bodies import load_json
-from .child import Child, Place, Said, refusal_in
+from .child import Child, Place, Said
 from .figures import Figures, of_vllm
 from .invocation import event_of, to_the_end
 from .language import (
@@ -28,7 +28,7 @@ from .language import (
     parse_question,
 )
 from .measuring import Count, measure, question
-from .refusals import Refused, bad_request
+from .refusals import Refused, bad_request, clean
 
 _SOCKET = "engine.sock"
 _PATHS = {
@@ -55,6 +55,13 @@ _TOO_LONG = (
         r"\((?P<most>\d+)\)"
     ),
 )
+# What is asked for is at least one (`language`), so it says this where a prompt leaves no room.
+_NO_ROOM = "max_tokens must be at least 1, got 0"
+# Of what has the wrong form, as pydantic tells it (entrypoints/serve/exception_handling).
+_WRONG_FORM = re.compile(
+    r"^ *\{'type': '\w+', 'loc': 'body\.(?P<where>[^']*)', 'msg': (?P<what>.*)", re.MULTILINE
+)
+_END_OF_WHAT = re.compile(r"(?P<quote>['\"])(?P<words>.*?)(?P=quote), 'input'")
 _MEASURED_TOKENS = 96
 
 
@@ -187,12 +194,14 @@ class Answering:
     def _ask(self) -> Said:
         question = self._question
         body = {**question.body, "model": self._name}
+        if "response_format" in body:
+            body["response_format"] = _named(body["response_format"])
         if question.stream:
             body.update(_streamed(body.get("n", 1)))
         try:
             return self._child.ask(_PATHS[question.task], write_json(body), self._seconds)
         except Refused as refusal:
-            raise _too_long(refusal.message) or refusal from refusal
+            raise _clearer(refusal.message) or refusal from refusal
 
     def _shaped(self, batches: Iterator[list[bytes]]) -> Iterator[bytes]:
         """Yield vLLM's chunks as events, those that came at once together."""
@@ -256,13 +265,21 @@ def _batches(said: Said) -> Iterator[list[bytes]]:
                 return
             if chunk.startswith(_ERROR):
                 yield chunks
-                raise refusal_in(chunk)
+                raise said.failed(chunk)
             chunks.append(chunk)
         yield chunks
-    raise bad_request("The model's server has broken off its answer.")
+    raise said.broken_off()
 
 
-def _too_long(message: str) -> Refused | None:
+def _named(wanted: dict[str, Any]) -> dict[str, Any]:
+    """Return the form of an answer; a schema, which vLLM wants to have a name, has one."""
+    if wanted["type"] != "json_schema":
+        return wanted
+    return {**wanted, "json_schema": {"name": "answer", **wanted["json_schema"]}}
+
+
+def _clearer(message: str) -> Refused | None:
+    """Return a refusal of vLLM's in words for whoever has asked us; None: its own are."""
     for pattern in _TOO_LONG:
         if found := pattern.search(message):
             count = found["count"].replace("input tokens", "tokens")
@@ -272,4 +289,21 @@ def _too_long(message: str) -> Refused | None:
                 "The input has %s, and the model's context window holds %s tokens; shorten it."
                 % (count, found["most"])
             )
-    return None
+    if _NO_ROOM in message:
+        return bad_request(
+            "The input fills the model's context window, so that there is no room for an answer; "
+            "shorten it."
+        )
+    return _wrong_form(message)
+
+
+def _wrong_form(message: str) -> Refused | None:
+    """Return what is wrong in the first place that is named, without all that it could be."""
+    places: dict[str, list[str]] = {}
+    for found in _WRONG_FORM.finditer(message):
+        if what := _END_OF_WHAT.match(found["what"]):
+            places.setdefault(found["where"], []).append(what["words"])
+    if not places:
+        return None
+    where, wrong = next(iter(places.items()))
+    return bad_request(clean("%s: %s." % (where, "; ".join(wrong))))

@@ -6,6 +6,7 @@ import pytest
 from modelserving.launcher.v1.launcher_service_pb2 import Capacity
 from modelserving.store.v1.hosting_pb2 import HostedModel
 
+from modelplane.control_plane.hosting.engine_rules import POSSIBLE_ENGINES, USUAL_ENGINES
 from modelplane.control_plane.hosting.measurements import Measurements
 from modelplane.control_plane.hosting.throughput import Chunk, estimate
 from modelplane.control_plane.shared_clock import SharedClock
@@ -56,6 +57,19 @@ async def measured(side: HostSide, measurements: Measurements) -> FakeLauncher:
 
     await until(is_known)
     return launcher
+
+
+async def test_before_a_launcher_says_what_it_has_it_may_have_any_engine(
+    side: HostSide, measurements: Measurements
+) -> None:
+    # A model for one of them is refused since no launcher is there, which is worth another try.
+    assert await measurements.engines() == POSSIBLE_ENGINES
+    await side.launcher()
+
+    async def is_known() -> bool:
+        return await measurements.engines() == USUAL_ENGINES
+
+    await until(is_known)
 
 
 async def test_a_model_is_measured_once(side: HostSide, measurements: Measurements) -> None:

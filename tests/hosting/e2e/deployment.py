@@ -144,9 +144,9 @@ def deployed(rest: Rest, name: str, *entities: Json, traffic: Json | None = None
     return endpoint
 
 
-def settled(rest: Rest, name: str) -> Json:
+def settled(rest: Rest, name: str, seconds: float = _DEPLOY_SECONDS) -> Json:
     """Return an endpoint once no update of it is in progress."""
-    deadline = time.monotonic() + _DEPLOY_SECONDS
+    deadline = time.monotonic() + seconds
     while True:
         endpoint = rest.call("GET", f"{ENDPOINTS}/{name}")
         if endpoint["state"]["config_update"] != "IN_PROGRESS":

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import http.client
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from modelserving.launcher.v1.launcher_service_pb2 import ReplicaSize as Size
 
 from modelplane.launcher.engines.vllm import Vllm
 from tests.emulators.vllm import install
+from tests.hosting.paced import PACE
 from tests.hosting.replica import Replica, engine_of, serving_with
 
 QUESTION = {"messages": [{"role": "user", "content": "Count " * 40}], "max_tokens": 3}
@@ -37,7 +39,9 @@ def model(folder: Path, task: str, **metadata: object) -> Path:
 
 
 @contextlib.contextmanager
-def replica_of(folder: Path, task: str, *options: str, **metadata: object) -> Iterator[Replica]:
+def replica_of(
+    folder: Path, task: str, *options: str, pace: float = 0, **metadata: object
+) -> Iterator[Replica]:
     engine = Vllm(install(folder / "environment"))
     spec = GroupSpec(
         model=ModelSource(name="ml.llm.counter"),
@@ -49,7 +53,8 @@ def replica_of(folder: Path, task: str, *options: str, **metadata: object) -> It
     files = model(folder / "files", task, **metadata)
     prepared = asyncio.run(engine.prepare(files, spec, lambda _: None, lambda _, __: None))
     told = (*options, *engine.options(spec), *prepared.told)
-    with serving_with(Path(sys.executable), prepared.model, folder, *told) as replica:
+    paced = {PACE: str(pace)}
+    with serving_with(Path(sys.executable), prepared.model, folder, *told, **paced) as replica:
         yield replica
 
 
@@ -75,7 +80,11 @@ def test_an_answer_is_the_engines_own(replica: Replica) -> None:
     answer = replica.ask({**QUESTION, "logprobs": True, "top_logprobs": 1, "max_tokens": 1}).json
     one = {"token": " 0", "logprob": -0.5, "bytes": [32, 48]}
     choice = answer["choices"][0]  # type: ignore[index]
-    assert choice["message"] == {"role": "assistant", "content": " 0", "reasoning": None}
+    assert choice["message"] == {
+        "role": "assistant",
+        "content": " 0",
+        **dict.fromkeys(("refusal", "annotations", "audio", "function_call", "reasoning")),
+    }
     assert choice["logprobs"] == {"content": [{**one, "top_logprobs": [one]}]}
     assert (answer["model"], answer["service_tier"]) == ("ml.llm.counter", None)
 
@@ -85,7 +94,8 @@ def test_what_was_read_before_is_told_as_cached(replica: Replica) -> None:
     asked = [replica.ask(question).json["usage"] for _ in range(2)]
     cached = [usage["prompt_tokens_details"]["cached_tokens"] for usage in asked]  # type: ignore[index]
     assert cached == [0, 32]
-    assert chunks_of(replica, question)[-1]["usage"] == asked[1]
+    told = chunks_of(replica, question)[-1]["usage"]
+    assert told["prompt_tokens_details"] == {"cached_tokens": 32}  # type: ignore[index]
 
 
 def test_each_chunk_tells_the_usage_so_far(replica: Replica) -> None:
@@ -115,6 +125,11 @@ def test_several_answers_have_one_usage(replica: Replica) -> None:
             {"prompt": "x" * 50_000},
             "has 50000 characters, and the model's context window holds 512",
         ),
+        ({"prompt": "one " * WINDOW, "max_tokens": 1}, "there is no room for an answer"),
+        (
+            {"messages": [{"role": "user", "content": 5}]},
+            ".content: Input should be a valid string; Input should be iterable.",
+        ),
         ({"prompt": "x", "max_tokens": 1000}, "max_tokens=1000 cannot be greater than max_model"),
         (QUESTION | {"n": 2, "temperature": 0}, "n must be 1 when using greedy sampling"),
         (QUESTION | {"tools": TOOLS}, "cannot call tools"),
@@ -128,6 +143,11 @@ def test_what_it_refuses_is_a_clear_400(
     answer = replica.ask({**question, **how})
     assert answer.status == 400
     assert told in str(answer.json["message"])
+
+
+def test_a_schema_needs_no_name(replica: Replica) -> None:
+    wanted = {"type": "json_schema", "json_schema": {"schema": {"type": "object"}}}
+    assert replica.ask(QUESTION | {"response_format": wanted}).status == 200
 
 
 def test_tools_are_passed_where_it_knows_how_calls_are_read(tmp_path: Path) -> None:
@@ -154,13 +174,37 @@ def test_what_it_cannot_load_is_not_ready(tmp_path: Path) -> None:
         assert "invalid tool call parser: nothing" in replica.log.read_text()
 
 
+def engine_process(replica: Replica) -> int:
+    pid = replica.process.pid
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+
+
 def test_the_server_ends_with_its_engine(tmp_path: Path) -> None:
     with replica_of(tmp_path, "llm/v1/chat") as replica:
-        pid = replica.process.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        os.kill(int(children[0]), signal.SIGKILL)
-        assert replica.process.wait(20) == 1
+        os.kill(engine_process(replica), signal.SIGKILL)
+        assert replica.process.wait(60) == 1
         assert "the model's server has ended with status -9" in replica.log.read_text()
+
+
+@pytest.mark.parametrize("how", [signal.SIGUSR1, signal.SIGKILL])
+@pytest.mark.parametrize("stream", [False, True])
+def test_nobody_is_blamed_for_an_engine_that_dies_while_it_answers(
+    tmp_path: Path, how: signal.Signals, *, stream: bool
+) -> None:
+    with replica_of(tmp_path, "llm/v1/chat", pace=0.5) as replica:
+        with contextlib.closing(replica.connect()) as asking:
+            question = json.dumps({**QUESTION, "max_tokens": 400, "stream": stream})
+            asking.request("POST", "/invocations", question, replica.headers)
+            # What writes is at it.
+            engine_of(replica, lambda found: found["requests_running"] == 1)
+            if stream:
+                answer = asking.getresponse()
+                assert answer.read(6) == b"data: "
+            os.kill(engine_process(replica), how)
+            # The worker sees that the process has ended, and may ask another one.
+            with pytest.raises((http.client.HTTPException, ConnectionError)):
+                (answer if stream else asking.getresponse()).read()
+        assert replica.process.wait(60) == 1
 
 
 def test_who_knows_the_token_is_told_how_busy_vllm_is(tmp_path: Path) -> None:

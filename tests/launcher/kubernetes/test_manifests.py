@@ -41,11 +41,13 @@ def spec(**size: Any) -> pb.GroupSpec:
     )
 
 
-def made(options: str, tmp_path: Path, **size: Any) -> dict[str, Any]:
+def made(options: str, tmp_path: Path, *, engine: str = "", **size: Any) -> dict[str, Any]:
     file = tmp_path / "pod.yaml"
     file.write_text(options)
     hosts = Hosts("image:1", "launcher:9093", "CA", "default", read_pod_options(file))
-    document = deployment(spec(**size), hosts)
+    wanted = spec(**size)
+    wanted.engine = engine
+    document = deployment(wanted, hosts)
     check_schema(document)
     check_metadata("Deployment", document["metadata"])
     check_deployment(document)
@@ -67,8 +69,17 @@ def test_a_deployment_is_what_kubernetes_takes(tmp_path: Path) -> None:
     assert container["env"][-1]["name"] == "UV_INDEX_URL"
 
 
+def test_vllm_has_room_for_what_its_processes_share(tmp_path: Path) -> None:
+    for engine, expected in (("vllm", [str(1 << 30)]), ("llama_cpp", [])):
+        pod = made("", tmp_path, engine=engine)["spec"]["template"]["spec"]
+        [container] = pod["containers"]
+        [*found] = [one for one in container["volumeMounts"] if one["mountPath"] == "/dev/shm"]
+        rooms = {one["name"]: one["emptyDir"] for one in pod["volumes"] if "emptyDir" in one}
+        assert [rooms[one["name"]]["sizeLimit"] for one in found] == expected
+
+
 def test_gpus_are_asked_for_beside_what_the_operator_says(tmp_path: Path) -> None:
-    size = {"gpus": 2, "gpu_type": "NVIDIA-L4", "gpu_memory_bytes": 16 << 30}
+    size: dict[str, Any] = {"gpus": 2, "gpu_type": "NVIDIA-L4", "gpu_memory_bytes": 16 << 30}
     pod = made(OPTIONS, tmp_path, **size)["spec"]["template"]["spec"]
     assert pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "2"
     assert pod["nodeSelector"] == {"disk": "fast", "nvidia.com/gpu.product": "NVIDIA-L4"}
