@@ -6,12 +6,13 @@ Neighbours: `tables` (what is stored), `migrate` (how it came to be), `engine` (
 
 import asyncio
 import os
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -32,6 +33,9 @@ from modelplane.control_plane.store.faults import (
 )
 from modelplane.control_plane.store.states import EventKind
 from modelplane.control_plane.store.tables import EventRow, RevisionRow
+from modelplane.control_plane.store.visits import Visits
+
+T = TypeVar("T")
 
 # Drivers limit the number of parameters of a statement.
 _PARAMETERS = 500
@@ -153,6 +157,7 @@ class Database:
         # SQLite has one writer at a time: waiting here is cheaper than its busy loop.
         self._writer = asyncio.Lock()
         self._listeners: list[Callable[[], None]] = []
+        self._visits = Visits(self.place)
         self._unwritable_until = 0.0
 
     @property
@@ -243,6 +248,24 @@ class Database:
             for listener in self._listeners:
                 listener()
 
+    async def visit(self, begin: Callable[[], Callable[[sqlite3.Connection], T]]) -> T:
+        """Do some short work in a transaction of its own on SQLite; return what it returns.
+
+        Args:
+            begin: Tells the work, once the database is free. The work runs in another thread; it
+                commits nothing itself, and an error of it takes back what it did.
+
+        Raises:
+            StoreUnavailable: The database does not answer.
+            DatabaseUnusable: The database is damaged.
+        """
+        with self._translated_errors():
+            async with asyncio.timeout(self._seconds), self._writer:
+                try:
+                    return await self._visits.write(begin())
+                except sqlite3.Error as error:
+                    raise DBAPIError.instance(None, None, error, sqlite3.Error) from error
+
     @asynccontextmanager
     async def change_schema(self) -> AsyncIterator[AsyncConnection]:
         """Yield a connection that changes tables in a transaction; an error takes all of it back.
@@ -259,6 +282,7 @@ class Database:
 
     async def aclose(self) -> None:
         """Close all connections."""
+        await self._visits.aclose()
         await self.engine.dispose()
         await self._report_engine.dispose()
 

@@ -5,13 +5,12 @@ Before: `database`. Beside: `faults`, which tells what their errors mean.
 
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext, make_url
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from modelplane.control_plane.store.faults import is_unwritable
 
@@ -91,7 +90,7 @@ def _engine(
             make_url(url), pool_pre_ping=True, connect_args=arguments, **options
         )
     engine = create_async_engine(url, **options)
-    event.listen(engine.sync_engine, "connect", _configure_sqlite)
+    event.listen(engine.sync_engine, "connect", configure_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     event.listen(engine.sync_engine, "handle_error", _give_up_unwritable)
     return engine
@@ -120,7 +119,8 @@ def _limit_sqlite(engine: AsyncEngine, seconds: float) -> None:
     event.listen(engine.sync_engine, "checkout", start)
 
 
-def _configure_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - driver's own type
+def configure_sqlite(connection: Any, _record: object = None) -> None:  # noqa: ANN401 - driver's own type
+    """Set up a new connection to SQLite."""
     # The driver's own transactions begin too late for BEGIN IMMEDIATE; `_begin_sqlite` begins them.
     connection.isolation_level = None
     cursor = connection.cursor()
@@ -156,30 +156,3 @@ def _begin_sqlite(connection: Any) -> None:  # noqa: ANN401 - SQLAlchemy's event
     except sqlite3.Error:
         # What is wrong is told, and dealt with, as for every other statement.
         connection.exec_driver_sql(begin)
-
-
-async def fetch_from_sqlite(
-    connection: AsyncConnection, statement: str, parameters: Sequence[Any]
-) -> Iterable[Sequence[Any]]:
-    """Return the rows of a statement, with one visit to the driver's thread."""
-    raw = await connection.get_raw_connection()
-    driver: Any = raw.driver_connection
-    try:
-        found: Iterable[Sequence[Any]] = await driver.execute_fetchall(statement, parameters)
-    except sqlite3.Error:
-        # As in `_begin_sqlite`.
-        return (await connection.exec_driver_sql(statement, tuple(parameters))).all()
-    return found
-
-
-async def run_on_sqlite(
-    connection: AsyncConnection, statement: str, rows: Sequence[tuple[Any, ...]]
-) -> None:
-    """Execute a statement for each row of parameters, with one visit to the driver's thread."""
-    raw = await connection.get_raw_connection()
-    driver: Any = raw.driver_connection
-    try:
-        await driver.executemany(statement, rows)
-    except sqlite3.Error:
-        # As in `_begin_sqlite`; what was done for some rows is done again.
-        await connection.exec_driver_sql(statement, list(rows))
