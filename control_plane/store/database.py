@@ -6,6 +6,7 @@ Neighbours: `tables` (what is stored), `migrate` (how it came to be), `engine` (
 
 import asyncio
 import os
+import secrets
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
@@ -42,6 +43,7 @@ _PARAMETERS = 500
 
 # PostgreSQL channel on which a commit hints at new events.
 CHANNEL = "modelplane_events"
+_NOTIFY = text("SELECT pg_notify(:channel, :own)")
 
 # A transaction that takes longer is given up, whatever it waits for: a connection, a lock, a server
 # that is there but says nothing. Each is a few statements on a few rows.
@@ -143,6 +145,8 @@ class Database:
             url: Where the database is.
             seconds: When a transaction is given up that was given no other time.
         """
+        # What tells its own hints from those of others.
+        self.id = secrets.token_hex(8)
         self._seconds = seconds
         self.url = async_url(url)
         self.is_postgresql = self.url.startswith("postgresql")
@@ -240,8 +244,7 @@ class Database:
                     if companion:
                         await companion.join(transaction)
                     if transaction.hint and self.is_postgresql:
-                        notify = text("SELECT pg_notify(:channel, '')")
-                        await session.exec(notify, params={"channel": CHANNEL})  # type: ignore[call-overload]
+                        await session.exec(_NOTIFY, params={"channel": CHANNEL, "own": self.id})  # type: ignore[call-overload]
         if companion:
             companion.committed()
         if transaction.hint:

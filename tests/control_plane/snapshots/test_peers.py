@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from sqlalchemy import event
 from sqlmodel import select
 
 from modelplane.control_plane.snapshots import peers as module
@@ -79,3 +80,21 @@ async def test_much_to_look_at_keeps_nobody_from_telling_that_it_lives(
         busy = asyncio.create_task(keep_hinting(peers))
         await live_on(side)
         busy.cancel()
+
+
+async def test_a_look_at_the_others_does_not_read_their_workers(side: PushSide) -> None:
+    """There are many, and each step of a rollout looks."""
+    statements: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        statements.append(statement)
+
+    peers = PostgresqlPeers("me", side.database, side.cache, side.watchers)
+    event.listen(side.database.engine.sync_engine, "before_cursor_execute", note)
+    try:
+        await peers.others()
+    finally:
+        event.remove(side.database.engine.sync_engine, "before_cursor_execute", note)
+    asked = [statement for statement in statements if "FROM replica" in statement]
+    assert asked
+    assert not any("connected" in statement for statement in asked)
