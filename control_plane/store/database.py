@@ -43,7 +43,9 @@ _PARAMETERS = 500
 
 # PostgreSQL channel on which a commit hints at new events.
 CHANNEL = "modelplane_events"
-_NOTIFY = text("SELECT pg_notify(:channel, :own)")
+# In a hint, after its sender: only the progress of workers has changed.
+MOVED = "moved"
+_NOTIFY = text("SELECT pg_notify(:channel, :what)")
 
 # A transaction that takes longer is given up, whatever it waits for: a connection, a lock, a server
 # that is there but says nothing. Each is a few statements on a few rows.
@@ -83,6 +85,8 @@ class Transaction:
         self.session = session
         # Whether the commit is worth a hint to the other replicas.
         self.hint = False
+        # Whether it tells them how far workers are: nothing else is looked at again for that.
+        self.moved = False
 
     async def revise(self, kind: EventKind, key: str) -> int:
         """Record a change of `key` and return its revision: see `revise_all`."""
@@ -243,8 +247,8 @@ class Database:
                     yield transaction
                     if companion:
                         await companion.join(transaction)
-                    if transaction.hint and self.is_postgresql:
-                        await session.exec(_NOTIFY, params={"channel": CHANNEL, "own": self.id})  # type: ignore[call-overload]
+                    if self.is_postgresql:
+                        await self._notify(transaction)
         if companion:
             companion.committed()
         if transaction.hint:
@@ -288,6 +292,12 @@ class Database:
         await self._visits.aclose()
         await self.engine.dispose()
         await self._report_engine.dispose()
+
+    async def _notify(self, transaction: Transaction) -> None:
+        if transaction.hint or transaction.moved:
+            what = self.id if transaction.hint else f"{self.id} {MOVED}"
+            values = {"channel": CHANNEL, "what": what}
+            await transaction.session.exec(_NOTIFY, params=values)  # type: ignore[call-overload]
 
     @contextmanager
     def _translated_errors(self) -> Iterator[None]:

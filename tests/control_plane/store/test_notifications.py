@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from modelplane.control_plane.store import notifications
-from modelplane.control_plane.store.database import CHANNEL, Database
+from modelplane.control_plane.store.database import CHANNEL, MOVED, Database
 from modelplane.control_plane.store.states import EventKind
 
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -44,17 +44,24 @@ async def test_only_others_are_heard(database: Database, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(asyncpg, "connect", connect)
     heard: list[None] = []
-    task = asyncio.create_task(notifications.listen(database, [lambda: heard.append(None)]))
+    moved: list[None] = []
+    listened = notifications.listen(
+        database, [lambda: heard.append(None)], [lambda: moved.append(None)]
+    )
+    task = asyncio.create_task(listened)
     try:
         hint = await listening.get()
         # It looks once it listens: something may have come before.
         while not heard:
             await asyncio.sleep(0)
-        hint("connection", 1, CHANNEL, database.id)
-        assert len(heard) == 1
+        for own in (database.id, f"{database.id} {MOVED}"):
+            hint("connection", 1, CHANNEL, own)
+        assert (len(heard), len(moved)) == (1, 0)
         # An older release does not say who it is.
         for other in ("other", ""):
             hint("connection", 1, CHANNEL, other)
-        assert len(heard) == 3
+        assert (len(heard), len(moved)) == (3, 0)
+        hint("connection", 1, CHANNEL, f"other {MOVED}")
+        assert (len(heard), len(moved)) == (3, 1)
     finally:
         task.cancel()
