@@ -86,8 +86,7 @@ async def start_push(
         cache.on_change(peers.hint)
         watchers.on_move(peers.hint)
         hints = [feed.hint, rollout.hint, changes.hint]
-        listening = partial(_listen, database, hints, [rollout.hint])
-        background.begin(peers.run, listening)
+        background.begin(peers.run, partial(_listen, database, hints, [rollout.hint]))
         background.at_end(peers.leave)
     workers = Workers(replica_id, cache, watchers, peers)
     return Push(cache, feed, watchers, rollout, workers, changes)
