@@ -3,7 +3,6 @@
 Before: `database`. Beside: `faults`, which tells what their errors mean.
 """
 
-import sqlite3
 import time
 from contextlib import suppress
 from typing import Any
@@ -13,6 +12,7 @@ from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from modelplane.control_plane.store.faults import is_unwritable
+from modelplane.control_plane.store.sqlite_driver import Begin, module
 
 # Connections at rest, and those that a rush may open besides.
 _POOL_SIZE = 10
@@ -89,7 +89,7 @@ def _engine(
         return create_async_engine(
             make_url(url), pool_pre_ping=True, connect_args=arguments, **options
         )
-    engine = create_async_engine(url, **options)
+    engine = create_async_engine(url, module=module(), **options)
     event.listen(engine.sync_engine, "connect", configure_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     event.listen(engine.sync_engine, "handle_error", _give_up_unwritable)
@@ -149,10 +149,4 @@ def _give_up_unwritable(context: ExceptionContext) -> None:
 
 def _begin_sqlite(connection: Any) -> None:  # noqa: ANN401 - SQLAlchemy's event signature
     writes = connection.get_execution_options().get("modelplane_writes", False)
-    begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
-    try:
-        # Once to the driver's thread and back, where SQLAlchemy goes there for each cursor thrice.
-        connection.connection.dbapi_connection.run_async(lambda driver: driver.execute(begin))
-    except sqlite3.Error:
-        # What is wrong is told, and dealt with, as for every other statement.
-        connection.exec_driver_sql(begin)
+    connection.connection.dbapi_connection.begin(Begin.WRITE if writes else Begin.READ)

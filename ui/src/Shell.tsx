@@ -18,6 +18,7 @@ import { PricesPage } from './pages/Prices'
 import { SecretsPage } from './pages/Secrets'
 import { UsagePage } from './pages/Usage'
 import { WorkersPage } from './pages/Workers'
+import { OwnUser } from './OwnUser'
 import { Palette } from './Palette'
 import { chooseTheme, chosenTheme, type Theme } from './theme'
 
@@ -60,6 +61,7 @@ export function Shell(): ReactNode {
         </div>
       </aside>
       <main id="content" tabIndex={-1}>
+        <OwnUser />
         <Switch>
           <Route path="/endpoints"><EndpointsPage /></Route>
           <Route path="/endpoints/new"><CreatePage /></Route>

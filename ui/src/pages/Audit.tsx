@@ -7,14 +7,17 @@ import { CopyAs } from '../kit/CopyAs'
 import type { AuditEvent } from '../types'
 
 const PATH = '/api/2.0/audit-events'
+const HOUR = 3_600_000
+const TIMES: [string, number][] = [['Time: all', 0], ['Last hour', HOUR], ['Last 24 hours', 24 * HOUR], ['Last 7 days', 168 * HOUR]]
 
 export function AuditPage(): ReactNode {
   const [principal, setPrincipal] = useState('')
   const [action, setAction] = useState('')
   const [object, setObject] = useState('')
   const [outcome, setOutcome] = useState('')
+  const [since, setSince] = useState(0)
   const [open, setOpen] = useState<AuditEvent | null>(null)
-  const filters = { principal: principal.trim(), action: action.trim(), object_name: object.trim(), outcome }
+  const filters = { principal: principal.trim(), action: action.trim(), object_name: object.trim(), outcome, ...(since > 0 ? { start_time: since } : {}) }
   const list = useInfiniteQuery({
     queryKey: ['audit', filters],
     queryFn: ({ pageParam }) => get<{ events?: AuditEvent[]; next_page_token?: string }>(PATH + query({ ...filters, max_results: 100, page_token: pageParam })),
@@ -27,6 +30,9 @@ export function AuditPage(): ReactNode {
     <>
       <Head title="Audit log"><CopyAs request={request} /></Head>
       <div className="filters" role="search">
+        <select aria-label="Time" defaultValue={0} onChange={(event) => setSince(event.target.value === '0' ? 0 : Date.now() - Number(event.target.value))}>
+          {TIMES.map(([text, value]) => <option key={value} value={value}>{text}</option>)}
+        </select>
         <input type="search" aria-label="Principal" placeholder="Principal" value={principal} onChange={(event) => setPrincipal(event.target.value)} />
         <input type="search" aria-label="Action" placeholder="Action, such as PutSecret" value={action} onChange={(event) => setAction(event.target.value)} />
         <input type="search" aria-label="Object" placeholder="Object" value={object} onChange={(event) => setObject(event.target.value)} />
@@ -41,9 +47,9 @@ export function AuditPage(): ReactNode {
       {events.length > 0 && (
         <Table label="Audit events" rows={events} id={({ id }) => id} columns={[
           { title: 'Time', cell: (event) => <button type="button" className="link" onClick={() => setOpen(event)}>{exactly(event.time)}</button> },
-          { title: 'Principal', cell: ({ principal_name: name }) => name || <span className="muted">unknown</span> },
+          { title: 'Principal', long: true, cell: ({ principal_name: name }) => name || <span className="muted">unknown</span> },
           { title: 'Action', cell: (event) => <strong>{event.action}</strong> },
-          { title: 'Object', cell: ({ object_type: type, object_name: name }) => <>{name} <span className="muted">{type}</span></> },
+          { title: 'Object', long: true, cell: ({ object_type: type, object_name: name }) => <>{name} <span className="muted">{type}</span></> },
           { title: 'Outcome', cell: (event) => <span className={`state ${event.outcome === 'OK' ? 'success' : 'danger'}`}>{event.outcome}{event.count > 1 ? ` ×${event.count}` : ''}</span> },
           { title: 'From', cell: ({ source_address: address }) => address },
         ]} />

@@ -1,4 +1,4 @@
--- Schema 0028. Written by tests/newest_schema.py from the migrations.
+-- Schema 0029. Written by tests/newest_schema.py from the migrations.
 
 CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
@@ -243,11 +243,11 @@ CREATE TABLE usage_origin (
 	PRIMARY KEY (id)
 );
 
-CREATE INDEX ix_usage_origin_stored_ms ON usage_origin (stored_ms);
+CREATE INDEX ix_usage_origin_requester ON usage_origin (requester);
 
 CREATE INDEX ix_usage_origin_endpoint_name ON usage_origin (endpoint_name);
 
-CREATE INDEX ix_usage_origin_requester ON usage_origin (requester);
+CREATE INDEX ix_usage_origin_stored_ms ON usage_origin (stored_ms);
 
 CREATE TABLE usage_query (
 	id VARCHAR NOT NULL, 
@@ -540,3 +540,5 @@ CREATE TABLE usage_span (
 	has_totals BOOLEAN NOT NULL, 
 	PRIMARY KEY (length_ms, start_ms)
 );
+
+ALTER TABLE event ADD COLUMN secret VARCHAR;
