@@ -10,11 +10,11 @@ class SharedClock:
 
     def __init__(self, clock: Clock | None) -> None:
         """Use a clock; None: PostgreSQL's own."""
-        self._clock = clock
+        self.own = clock
 
     async def now_ms(self, session: Session) -> int:
         """Return the time, milliseconds since the epoch."""
-        return self._clock() if self._clock else await read_time(session)
+        return self.own() if self.own else await read_time(session)
 
 
 def lease_clock(database: Database) -> SharedClock:

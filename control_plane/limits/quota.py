@@ -4,7 +4,7 @@ Before: `quota_servicer`. After: `store.quota`. Beside: `turns`, by which calls 
 The worker's side is its `quota`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -14,10 +14,9 @@ from modelplane.control_plane.shared_clock import SharedClock
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.quota import (
     Counter,
+    change_counters,
     count_workers,
-    lock_counters,
     remove_counters,
-    save_counters,
 )
 
 WINDOW_MS = 60_000
@@ -129,17 +128,19 @@ class Quota:
         Args:
             take: Tells who they are. Asked late, since most time passes until the database is free.
         """
-        async with self._database.write() as transaction:
+        calls: Sequence[_Call] = ()
+
+        def ask() -> Collection[bytes]:
+            nonlocal calls
             calls = take()
-            keys = {demand.key for call in calls for demand in call.demands}
-            counters = await lock_counters(transaction, keys)
-            # After the locks, since waiting for them may have taken into the next window.
-            now_ms = await self._clock.now_ms(transaction.session)
-            window = now_ms // WINDOW_MS
+            return {demand.key for call in calls for demand in call.demands}
+
+        def grant(counters: Mapping[bytes, Counter], now_ms: int) -> tuple[int, list[list[Grant]]]:
             # One after the other, as if each had a transaction of its own.
-            granted = [self._grant_all(call, counters, now_ms) for call in calls]
-            if counters:
-                await save_counters(transaction, counters)
+            return now_ms, [self._grant_all(call, counters, now_ms) for call in calls]
+
+        now_ms, granted = await change_counters(self._database, self._clock.own, ask, grant)
+        window = now_ms // WINDOW_MS
         await self._sweep(window)
         remaining_ms = WINDOW_MS - now_ms % WINDOW_MS
         return [Lease(window, remaining_ms, grants) for grants in granted]

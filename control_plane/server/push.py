@@ -85,8 +85,8 @@ async def start_push(
     if isinstance(peers, PostgresqlPeers):
         cache.on_change(peers.hint)
         watchers.on_move(peers.hint)
-        listening = partial(_listen, database.url, [feed.hint, rollout.hint, changes.hint])
-        background.begin(peers.run, listening)
+        hints = [feed.hint, rollout.hint, changes.hint]
+        background.begin(peers.run, partial(_listen, database, hints, [rollout.hint]))
         background.at_end(peers.leave)
     workers = Workers(replica_id, cache, watchers, peers)
     return Push(cache, feed, watchers, rollout, workers, changes)
@@ -100,11 +100,15 @@ def _peers(
     return PostgresqlPeers(replica_id, database, cache, watchers)
 
 
-async def _listen(url: str, listeners: Sequence[Callable[[], None]]) -> None:
+async def _listen(
+    database: Database,
+    listeners: Sequence[Callable[[], None]],
+    on_moved: Sequence[Callable[[], None]],
+) -> None:
     # Its driver is loaded only where it is needed.
     from modelplane.control_plane.store.notifications import listen  # noqa: PLC0415
 
-    await listen(url, listeners)
+    await listen(database, listeners, on_moved)
 
 
 def _builder(settings: Settings, vault: Vault) -> ResourceBuilder:

@@ -106,7 +106,7 @@ class PostgresqlPeers:
         async with self._database.write() as transaction:
             await replicas.publish_progress(transaction, self._replica_id, progress, connected)
             # A mere sign of life is nothing to look at, for each of the others.
-            transaction.hint = is_news
+            transaction.moved = is_news
         if connected is not None:
             self._told, self._told_ms = connected, steady_clock()
 

@@ -6,12 +6,14 @@ Neighbours: `tables` (what is stored), `migrate` (how it came to be), `engine` (
 
 import asyncio
 import os
+import secrets
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -32,12 +34,18 @@ from modelplane.control_plane.store.faults import (
 )
 from modelplane.control_plane.store.states import EventKind
 from modelplane.control_plane.store.tables import EventRow, RevisionRow
+from modelplane.control_plane.store.visits import Visits
+
+T = TypeVar("T")
 
 # Drivers limit the number of parameters of a statement.
 _PARAMETERS = 500
 
 # PostgreSQL channel on which a commit hints at new events.
 CHANNEL = "modelplane_events"
+# In a hint, after its sender: only the progress of workers has changed.
+MOVED = "moved"
+_NOTIFY = text("SELECT pg_notify(:channel, :what)")
 
 # A transaction that takes longer is given up, whatever it waits for: a connection, a lock, a server
 # that is there but says nothing. Each is a few statements on a few rows.
@@ -77,6 +85,8 @@ class Transaction:
         self.session = session
         # Whether the commit is worth a hint to the other replicas.
         self.hint = False
+        # Whether it tells them how far workers are: nothing else is looked at again for that.
+        self.moved = False
 
     async def revise(self, kind: EventKind, key: str) -> int:
         """Record a change of `key` and return its revision: see `revise_all`."""
@@ -143,6 +153,8 @@ class Database:
             url: Where the database is.
             seconds: When a transaction is given up that was given no other time.
         """
+        # What tells its own hints from those of others.
+        self.id = secrets.token_hex(8)
         self._seconds = seconds
         self.url = async_url(url)
         self.is_postgresql = self.url.startswith("postgresql")
@@ -157,6 +169,7 @@ class Database:
         # SQLite has one writer at a time: waiting here is cheaper than its busy loop.
         self._writer = asyncio.Lock()
         self._listeners: list[Callable[[], None]] = []
+        self._visits = Visits(self.place)
         self._unwritable_until = 0.0
 
     @property
@@ -238,14 +251,31 @@ class Database:
                     yield transaction
                     if companion:
                         await companion.join(transaction)
-                    if transaction.hint and self.is_postgresql:
-                        notify = text("SELECT pg_notify(:channel, '')")
-                        await session.exec(notify, params={"channel": CHANNEL})  # type: ignore[call-overload]
+                    if self.is_postgresql:
+                        await self._notify(transaction)
         if companion:
             companion.committed()
         if transaction.hint:
             for listener in self._listeners:
                 listener()
+
+    async def visit(self, begin: Callable[[], Callable[[sqlite3.Connection], T]]) -> T:
+        """Do some short work in a transaction of its own on SQLite; return what it returns.
+
+        Args:
+            begin: Tells the work, once the database is free. The work runs in another thread; it
+                commits nothing itself, and an error of it takes back what it did.
+
+        Raises:
+            StoreUnavailable: The database does not answer.
+            DatabaseUnusable: The database is damaged.
+        """
+        with self._translated_errors():
+            async with asyncio.timeout(self._seconds), self._writer:
+                try:
+                    return await self._visits.write(begin())
+                except sqlite3.Error as error:
+                    raise DBAPIError.instance(None, None, error, sqlite3.Error) from error
 
     @asynccontextmanager
     async def change_schema(self) -> AsyncIterator[AsyncConnection]:
@@ -263,8 +293,15 @@ class Database:
 
     async def aclose(self) -> None:
         """Close all connections."""
+        await self._visits.aclose()
         await self.engine.dispose()
         await self._report_engine.dispose()
+
+    async def _notify(self, transaction: Transaction) -> None:
+        if transaction.hint or transaction.moved:
+            what = self.id if transaction.hint else f"{self.id} {MOVED}"
+            values = {"channel": CHANNEL, "what": what}
+            await transaction.session.exec(_NOTIFY, params=values)  # type: ignore[call-overload]
 
     @contextmanager
     def _translated_errors(self) -> Iterator[None]:

@@ -90,7 +90,7 @@ def _engine(
             make_url(url), pool_pre_ping=True, connect_args=arguments, **options
         )
     engine = create_async_engine(url, module=module(), **options)
-    event.listen(engine.sync_engine, "connect", _configure_sqlite)
+    event.listen(engine.sync_engine, "connect", configure_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     event.listen(engine.sync_engine, "handle_error", _give_up_unwritable)
     return engine
@@ -119,7 +119,8 @@ def _limit_sqlite(engine: AsyncEngine, seconds: float) -> None:
     event.listen(engine.sync_engine, "checkout", start)
 
 
-def _configure_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - driver's own type
+def configure_sqlite(connection: Any, _record: object = None) -> None:  # noqa: ANN401 - driver's own type
+    """Set up a new connection to SQLite."""
     # The driver's own transactions begin too late for BEGIN IMMEDIATE; `_begin_sqlite` begins them.
     connection.isolation_level = None
     cursor = connection.cursor()

@@ -1,31 +1,46 @@
 """Statements on the counters of limits.
 
-Before: `quota`. After: `tables`. A counter's row is locked from `lock_counters` to the commit.
+Before: `quota`. After: `tables`.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+import sqlite3
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
+from typing import Any, TypeVar
 
-from sqlalchemy import Dialect, LargeBinary, bindparam, func
-from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlmodel import col, delete, select, update
+from sqlalchemy import func
+from sqlmodel import col, delete, select
 
-from modelplane.control_plane.store.database import Session, Transaction
+from modelplane.control_plane.clock import Clock, system_clock
+from modelplane.control_plane.store.database import Database, Session, Transaction
 from modelplane.control_plane.store.tables import QuotaRow, ReplicaRow
-from modelplane.control_plane.store.upsert import insert_for
 
+T = TypeVar("T")
 _NOW_MS = func.floor(func.extract("epoch", func.clock_timestamp()) * 1000)
 # Drivers limit the number of parameters of a statement.
 _BATCH = 512
-_COUNTED = ("window", "granted", "debt", "used")
 _READ_SQLITE = 'SELECT "key", "window", granted, debt, used FROM quota WHERE "key" IN'
 # A new counter has no row yet.
 _SAVE_SQLITE = """
-INSERT INTO quota ("window", granted, debt, used, "key") VALUES (?, ?, ?, ?, ?)
+INSERT INTO quota ("key", "window", granted, debt, used) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT ("key") DO UPDATE SET
     "window" = excluded."window", granted = excluded.granted, debt = excluded.debt,
     used = excluded.used
+"""
+# It locks, and tells, also what is there already.
+_LOCK = """
+INSERT INTO quota ("key", "window", granted, debt, used)
+SELECT wanted, 0, 0, 0, 0 FROM unnest($1::bytea[]) AS wanted
+ON CONFLICT ("key") DO UPDATE SET used = quota.used
+RETURNING "key", "window", granted, debt, used,
+    CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS bigint)
+"""
+_SAVE = """
+UPDATE quota SET "window" = new."window", granted = new.granted, debt = new.debt, used = new.used
+FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
+    AS new("key", "window", granted, debt, used)
+WHERE quota."key" = new."key"
 """
 
 
@@ -47,30 +62,70 @@ async def read_time(session: Session) -> int:
     return int((await session.exec(select(_NOW_MS))).one())
 
 
-async def lock_counters(transaction: Transaction, keys: Collection[bytes]) -> dict[bytes, Counter]:
-    """Return the counters of `keys`, new ones at zero, and keep others from changing them."""
-    # Through the connection, and in SQL that is compiled once: the session's own ways cost several
-    # times as much as the statements, and this is what queries of rare callers wait for.
-    connection = await transaction.session.connection()
-    if connection.dialect.name == "sqlite":
-        return await _read_sqlite(connection, keys)
-    put, _ = _statements(connection.dialect)
-    # In one order, so that transactions with counters in common wait for each other in turn.
-    ordered = sorted(keys)
-    counters: dict[bytes, Counter] = {}
+async def change_counters(
+    database: Database,
+    clock: Clock | None,
+    ask: Callable[[], Collection[bytes]],
+    change: Callable[[Mapping[bytes, Counter], int], T],
+) -> T:
+    """Change counters while others are kept from it, and return what `change` returns.
+
+    Through drivers, and with few statements: SQLAlchemy's ways cost several times as much as these,
+    and this is what queries of rare callers wait for.
+
+    Args:
+        database: Where they are.
+        clock: Time; None: PostgreSQL's own.
+        ask: Tells the keys of the counters, once the database is free. It may be asked twice.
+        change: Is given the counters, new ones at zero, and the time, milliseconds since the epoch.
+
+    Raises:
+        StoreUnavailable: The database does not answer.
+    """
+    if not database.is_postgresql:
+        return await database.visit(lambda: partial(_change_on_sqlite, ask(), clock, change))
+    async with database.write() as transaction:
+        connection = await transaction.session.connection()
+        # In one order, so that transactions with counters in common wait for each other in turn.
+        keys = sorted(ask())
+        rows: Sequence[Any] = ()
+        if keys:
+            rows = (await connection.exec_driver_sql(_LOCK, (keys,))).all()
+        counters = {row[0]: Counter(*row[1:-1]) for row in rows}
+        if clock:
+            now_ms = clock()
+        else:
+            # After the last lock, since waiting for it may have taken into the next window.
+            now_ms = max(row[-1] for row in rows) if rows else await read_time(transaction.session)
+        result = change(counters, now_ms)
+        if counters:
+            columns = zip(*(_values(key, counters[key]) for key in keys), strict=True)
+            await connection.exec_driver_sql(_SAVE, tuple(map(list, columns)))
+        return result
+
+
+def _change_on_sqlite(
+    keys: Collection[bytes],
+    clock: Clock | None,
+    change: Callable[[Mapping[bytes, Counter], int], T],
+    connection: sqlite3.Connection,
+) -> T:
+    counters = {key: Counter() for key in keys}
+    ordered = list(counters)
     for start in range(0, len(ordered), _BATCH):
         batch = ordered[start : start + _BATCH]
-        # Twice only if a sweep deletes a row between the two statements.
-        while missing := [key for key in batch if key not in counters]:
-            await connection.exec_driver_sql(put, [(key, 0, 0, 0, 0) for key in missing])
-            # A few statements for all numbers of keys, so that databases know them, too.
-            padded = missing + missing[-1:] * (
-                (1 << (len(missing) - 1).bit_length()) - len(missing)
-            )
-            lock = _lock_statement(connection.dialect, len(padded))
-            for row in await connection.exec_driver_sql(lock, tuple(padded)):
-                counters[row[0]] = Counter(*row[1:])
-    return counters
+        query = f"{_READ_SQLITE} ({', '.join('?' * len(batch))})"
+        for key, *counted in connection.execute(query, batch):
+            counters[key] = Counter(*counted)
+    # Others may have been waited for.
+    result = change(counters, (clock or system_clock)())
+    rows = [_values(key, counter) for key, counter in counters.items()]
+    connection.executemany(_SAVE_SQLITE, rows)
+    return result
+
+
+def _values(key: bytes, counter: Counter) -> tuple[bytes, int, int, int, int]:
+    return key, counter.window, counter.granted, counter.debt, counter.used
 
 
 async def read_counters(session: Session, keys: Sequence[bytes]) -> dict[bytes, Counter]:
@@ -82,62 +137,6 @@ async def read_counters(session: Session, keys: Sequence[bytes]) -> dict[bytes, 
         for row in rows.all():
             found[row.key] = Counter(row.window, row.granted, row.debt, row.used)
     return found
-
-
-async def save_counters(transaction: Transaction, counters: Mapping[bytes, Counter]) -> None:
-    """Store counters that are locked."""
-    connection = await transaction.session.connection()
-    rows = [
-        (counter.window, counter.granted, counter.debt, counter.used, key)
-        for key, counter in sorted(counters.items())
-    ]
-    if connection.dialect.name == "sqlite":
-        await connection.exec_driver_sql(_SAVE_SQLITE, rows)
-        return
-    _, save = _statements(connection.dialect)
-    await connection.exec_driver_sql(save, rows)
-
-
-async def _read_sqlite(
-    connection: AsyncConnection, keys: Collection[bytes]
-) -> dict[bytes, Counter]:
-    """Return the counters of `keys`, where the transaction is the only one that writes."""
-    counters = {key: Counter() for key in keys}
-    ordered = list(counters)
-    for start in range(0, len(ordered), _BATCH):
-        batch = ordered[start : start + _BATCH]
-        query = f"{_READ_SQLITE} ({', '.join('?' * len(batch))})"
-        for row in await connection.exec_driver_sql(query, tuple(batch)):
-            counters[row[0]] = Counter(*row[1:])
-    return counters
-
-
-@lru_cache(maxsize=8)
-def _statements(dialect: Dialect) -> tuple[str, str]:
-    """Return the SQL that makes a counter unless it is there, and that stores one.
-
-    Parameters are in order: those of a counter after, and before its key.
-    """
-    put = insert_for(dialect, QuotaRow).values(
-        {name: bindparam(name) for name in ("key", *_COUNTED)}
-    )
-    save = update(QuotaRow).where(col(QuotaRow.key) == bindparam("of"))
-    save = save.values({name: bindparam(f"new_{name}") for name in _COUNTED})
-    first, second = (
-        str(statement.compile(dialect=dialect))
-        for statement in (put.on_conflict_do_nothing(), save)
-    )
-    return first, second
-
-
-@lru_cache(maxsize=32)
-def _lock_statement(dialect: Dialect, count: int) -> str:
-    """Return the SQL that reads and locks `count` counters, whose keys are its parameters."""
-    columns = [col(getattr(QuotaRow, name)) for name in ("key", *_COUNTED)]
-    keys = [bindparam(f"key_{number}", type_=LargeBinary()) for number in range(count)]
-    key = col(QuotaRow.key)
-    query = select(*columns).where(key.in_(keys)).order_by(key)
-    return str(query.with_for_update().compile(dialect=dialect))
 
 
 async def remove_counters(transaction: Transaction, before_window: int) -> None:

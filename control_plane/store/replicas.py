@@ -69,11 +69,11 @@ async def read_progress_of_others(
     session: Session, replica_id: str, alive_ms: int
 ) -> list[WorkerProgress]:
     """Return the progress of all other replicas that gave a sign of life in the last `alive_ms`."""
-    query = select(ReplicaRow).where(
+    # Not the workers themselves, of which there are many, and each look asks this.
+    query = select(ReplicaRow.workers, ReplicaRow.acked_revision).where(
         col(ReplicaRow.id) != replica_id, col(ReplicaRow.seen_ms) > _NOW_MS - alive_ms
     )
-    rows = (await session.exec(query)).all()
-    return [WorkerProgress(row.workers, row.acked_revision) for row in rows]
+    return [WorkerProgress(*row) for row in (await session.exec(query)).all()]
 
 
 async def read_workers_of_others(

@@ -228,6 +228,8 @@ def _fold(
     group_by: Sequence[str], groups: Sequence[tuple[tuple[Any, ...], Group]], currency: str | None
 ) -> list[Total]:
     """Return totals by the tags that were asked for, where the groups are by all tags."""
+    if not any(name.startswith(_TAG) for name in group_by):
+        return [Total(values, group, currency) for values, group in groups]
     totals: dict[tuple[Any, ...], Total] = {}
     for values, group in groups:
         key = tuple(_read(group_by, iter(values)))

@@ -1,7 +1,8 @@
 """Sums up the hours and days of the usage ledger that are over, so that reports read little.
 
 Nobody depends on it: what has no total yet is added up from its queries. Replicas that do it at the
-same time do it once. Beside: `intake`, which writes the queries. After: `store.usage.totals`.
+same time do it once. Beside: `intake`, which writes the queries. After: `spans`,
+`store.usage.totals`.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from modelplane.control_plane.store.usage.margin_sums import sum_margins
 from modelplane.control_plane.store.usage.margins import store_margins
 from modelplane.control_plane.store.usage.periods import DAY_MS, HOUR_MS, Period
 from modelplane.control_plane.store.usage.totals import Mark
+from modelplane.control_plane.usage.spans import UsageSpans
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +55,7 @@ class UsageTotals:
         self._sleep = sleep
         # The marks as the last round found them: what changes is left alone until it does not.
         self._marks: dict[Period, Mark] = {}
+        self._spans = UsageSpans(database)
 
     async def run(self) -> None:
         """Make totals until cancelled."""
@@ -85,6 +88,7 @@ class UsageTotals:
         # Hours first, of which days are made, and the newest of each: they are asked for most.
         for period in sorted(quiet, key=lambda item: (item.length_ms, -item.start_ms)):
             await self._sum(period, marks)
+        await self._spans.make(now_ms)
 
     async def _mark(self, marks: Mapping[Period, Mark], oldest_ms: int | None, now_ms: int) -> None:
         if oldest_ms is None:

@@ -63,6 +63,7 @@ NEW = (
     "usage_margin",
     "usage_period",
     "usage_price",
+    "usage_span",
     "usage_total",
 )
 # What tables have got since then, at the end of each row.

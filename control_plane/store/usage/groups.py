@@ -3,10 +3,8 @@
 Before: `sums`, `usage.reader`. After: `latencies`, `prices`.
 """
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from modelplane.control_plane.store.usage.latencies import percentile
 
@@ -25,6 +23,7 @@ COUNTS = (
     "latency_ms",
 )
 Sums = dict[str, float | None]
+_NOTHING: Sequence[None] = (None,) * len(COUNTS)
 
 
 class TooManyGroups(Exception):
@@ -33,28 +32,36 @@ class TooManyGroups(Exception):
 
 @dataclass(slots=True)
 class Group:
-    """What queries used together.
+    """What queries used together. Reports have thousands of them.
 
     Attributes:
-        sums: Sums by name; None where no query said.
+        counts: Sums in the order of `COUNTS`; None where no query said.
         latencies: Queries by the bucket of their latency.
         has_all_latencies: Whether none is missing, as of what an older control plane summed up.
         cost: What those cost that have a price, see `prices.as_decimal`; None: none has.
         unpriced: How many have none.
     """
 
-    sums: Sums = field(default_factory=lambda: dict.fromkeys(COUNTS))
-    latencies: Counter[int] = field(default_factory=Counter)
+    counts: Sequence[float | None] = _NOTHING
+    latencies: dict[int, int] = field(default_factory=dict)
     has_all_latencies: bool = True
     cost: int | None = None
     unpriced: int = 0
 
-    def add_sums(self, sums: Mapping[str, Any]) -> None:
-        """Add sums by name, as a database tells them."""
-        for name, value in sums.items():
-            if value is not None:
-                number = float(value) if name == "latency_ms" else int(value)
-                self.sums[name] = (self.sums[name] or 0) + number
+    @property
+    def sums(self) -> Sums:
+        """Sums by name."""
+        return dict(zip(COUNTS, self.counts, strict=True))
+
+    def add_counts(self, counts: Sequence[float | None]) -> None:
+        """Add sums in the order of `COUNTS`."""
+        if self.counts is _NOTHING:
+            self.counts = counts
+            return
+        self.counts = [
+            ours if more is None else more if ours is None else ours + more
+            for ours, more in zip(self.counts, counts, strict=True)
+        ]
 
     def add_cost(self, cost: int) -> None:
         """Add what some cost."""
@@ -62,8 +69,9 @@ class Group:
 
     def add(self, other: "Group") -> None:
         """Add another group."""
-        self.add_sums(other.sums)
-        self.latencies.update(other.latencies)
+        self.add_counts(other.counts)
+        for bucket, requests in other.latencies.items():
+            self.latencies[bucket] = self.latencies.get(bucket, 0) + requests
         self.has_all_latencies &= other.has_all_latencies
         if other.cost is not None:
             self.add_cost(other.cost)

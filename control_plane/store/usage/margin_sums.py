@@ -4,7 +4,6 @@ Before: `usage.totals`. After: `sources`, `margins`, which stores them.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,7 +52,7 @@ async def sum_margins(
 
 async def compact(text: str) -> str:
     """Return what a text of latencies tells, each bucket once."""
-    counts: Counter[int] = Counter()
+    counts: dict[int, int] = {}
     for part in chunks(text):
         add_text(counts, part)
         if len(part) > _LONG:

@@ -5,13 +5,17 @@ start in it and its end not.
 """
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple, TypeAlias
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+# What a day that is not over is read by, beside its hours, and what days are read by together. Each
+# begins at a multiple of its length, and so lies in one of each longer kind.
+PARTS_OF_DAYS = (3 * HOUR_MS, 6 * HOUR_MS, 12 * HOUR_MS)
+SPANS = (*PARTS_OF_DAYS, *(DAY_MS << doubled for doubled in range(1, 5)))
 # Each range is a condition in a statement. With more than this, all queries are read instead.
 _MAX_RANGES = 100
 
@@ -19,7 +23,7 @@ Range: TypeAlias = tuple[float, float]
 
 
 class Period(NamedTuple):
-    """An hour or a day."""
+    """An hour, a day, or one of `SPANS`."""
 
     length_ms: int
     start_ms: int
@@ -35,37 +39,38 @@ class Cover:
     """What tells of each moment of a time once.
 
     Attributes:
-        days: Ranges for which the totals of days tell.
-        hours: Ranges for which the totals of hours tell.
+        parts: Ranges for which the totals of periods tell, by the periods' length.
         rest: Ranges for which only the queries themselves do; ends may be infinite.
     """
 
-    days: Sequence[Range]
-    hours: Sequence[Range]
+    parts: Mapping[int, Sequence[Range]]
     rest: Sequence[Range]
 
 
-def cover(wholes: Sequence[Range], hours: Collection[int], days: Collection[int]) -> Cover:
-    """Return what tells of these times.
+def cover(wholes: Sequence[Range], known: Mapping[int, Collection[int]]) -> Cover:
+    """Return what tells of these times, with as few periods as can be.
 
     Args:
         wholes: What is asked for, in order; ends may be infinite.
-        hours: Starts of the hours that have totals.
-        days: Starts of the days that have totals.
+        known: Starts of the periods that have totals, by their length. Each length is a multiple of
+            those that are shorter.
     """
-    used_days = [day for day in days if _contain(wholes, day, DAY_MS)]
-    known = set(used_days)
-    used_hours = [
-        hour
-        for hour in hours
-        if hour // DAY_MS * DAY_MS not in known and _contain(wholes, hour, HOUR_MS)
-    ]
-    of_days, of_hours = list(_joined(used_days, DAY_MS)), list(_joined(used_hours, HOUR_MS))
-    parts = sorted(of_days + of_hours)
-    rest = [between for whole in wholes for between in _between(whole, parts)]
+    used: dict[int, set[int]] = {}
+    for length in sorted(known, reverse=True):
+        found = {
+            start
+            for start in known[length]
+            if not any(start // longer * longer in starts for longer, starts in used.items())
+            and _contain(wholes, start, length)
+        }
+        if found:
+            used[length] = found
+    parts = {length: list(_joined(starts, length)) for length, starts in used.items()}
+    ordered = sorted(part for ranges in parts.values() for part in ranges)
+    rest = [between for whole in wholes for between in _between(whole, ordered)]
     if len(rest) > _MAX_RANGES:
-        return Cover([], [], wholes)
-    return Cover(of_days, of_hours, rest)
+        return Cover({}, wholes)
+    return Cover(parts, rest)
 
 
 def _contain(wholes: Sequence[Range], start: int, length: int) -> bool:

@@ -18,7 +18,6 @@ from sqlalchemy import ColumnElement
 from sqlmodel import and_, col, delete, insert, select
 
 from modelplane.control_plane.store.database import Session, Transaction
-from modelplane.control_plane.store.usage.periods import DAY_MS
 from modelplane.control_plane.store.usage.tables import UsagePriceRow
 
 PRICE_DECIMALS = 9
@@ -102,13 +101,9 @@ class PriceList:
         return next((price.currency for price in self.prices.values()), None)
 
     @property
-    def broken_days(self) -> frozenset[int]:
-        """The starts of the days, milliseconds since the epoch, in which a price changes."""
-        return frozenset(
-            price.from_ms // DAY_MS * DAY_MS
-            for price in self.prices.values()
-            if price.from_ms % DAY_MS
-        )
+    def changes_ms(self) -> frozenset[int]:
+        """When prices begin, milliseconds since the epoch."""
+        return frozenset(price.from_ms for price in self.prices.values())
 
     def find(self, provider: str, model: str, time_ms: int) -> Price | None:
         """Return the price of a model at a time; None: it had none."""

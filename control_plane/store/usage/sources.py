@@ -38,6 +38,7 @@ ORIGIN: Mapping[str, Any] = {
 }
 # All tags of an endpoint, as they are stored.
 TAGS = "tags"
+_OF_ORIGINS = frozenset({*ORIGIN, TAGS})
 # Before the key of a query's own tag.
 OWN_TAG = "own:"
 # What no totals tell.
@@ -136,10 +137,34 @@ class TableSource:
             return query.where(*where)
 
         if not keys.with_latencies:
+            if self.row is UsageTotalRow and keys.with_origins and not keys.with_prices:
+                return self._by_origin(keys, where)
             columns: list[Any] = [*of, *self.sums().values(), *NO_LATENCIES]
             return joined(select(*columns)).group_by(*of).order_by(*of)
         query, group_by = self.summed(of, joined, is_postgresql=keys.is_postgresql)
         return query.order_by(*group_by)
+
+    def _by_origin(self, keys: Keys, where: Sequence[ColumnElement[bool]]) -> Any:  # noqa: ANN401 - of many columns
+        """Return what `query` does, adding up by origin first: then few rows have texts."""
+        names = [name for name in keys.dimensions if name not in _OF_ORIGINS]
+        own = {name: self.group(name, is_postgresql=keys.is_postgresql) for name in names}
+        by = [col(self.row.origin_id), *own.values()]
+        columns: list[Any] = [
+            by[0].label("origin_id"),
+            *(one.label(f"of_{name}") for name, one in own.items()),
+            *(one.label(name) for name, one in self.sums().items()),
+        ]
+        inner = select(*columns).select_from(self.row).where(*where).group_by(*by).subquery()
+        of = [
+            inner.c[f"of_{name}"]
+            if name in own
+            else self.group(name, is_postgresql=keys.is_postgresql)
+            for name in keys.dimensions
+        ]
+        columns = [*of, *(func.sum(inner.c[name]) for name in COUNTS), *NO_LATENCIES]
+        query: Any = select(*columns).select_from(inner)
+        query = query.join(UsageOriginRow, col(UsageOriginRow.id) == inner.c.origin_id)
+        return query.group_by(*of).order_by(*of)
 
     def summed(
         self,

@@ -1,24 +1,26 @@
 """What queries used together: from totals of hours and days, and from rows where there are none.
 
-Where margins tell it, which are totals by one dimension, they do. A time without totals, such as
+Where margins tell it, which are totals by one dimension, they do, and else totals of the longest
+periods that there are. A time without totals, such as
 the hour that has just begun, is added up query by query; so is all of it where minutes or tags are
 asked for, which queries may have themselves.
 
-Before: `usage.reader`. After: `sources`, `margins`, `groups`, `filters`, `periods`, `prices`.
-Beside: `totals`, which makes them.
+Before: `usage.reader`. After: `sources`, `margins`, `spans`, `groups`, `filters`, `periods`,
+`prices`. Beside: `totals`, which makes them.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from math import inf
 from typing import Any
 
 from sqlalchemy import ColumnElement
-from sqlmodel import and_, col, or_, select, true
+from sqlmodel import and_, or_, true
 
 from modelplane.control_plane.store.database import Session
-from modelplane.control_plane.store.states import TotalState
 from modelplane.control_plane.store.usage.filters import UsageFilter, conditions, row_conditions
 from modelplane.control_plane.store.usage.groups import COUNTS, Group, TooManyGroups
 from modelplane.control_plane.store.usage.latencies import add_text, chunks
@@ -36,7 +38,7 @@ from modelplane.control_plane.store.usage.sources import (
     TableSource,
     bounds,
 )
-from modelplane.control_plane.store.usage.tables import UsagePeriodRow
+from modelplane.control_plane.store.usage.spans import is_known, read_marks, within_any
 
 # What queries can be grouped by, by name; and by tags besides.
 DIMENSIONS = (*ORIGIN, "status_code", "guardrail_action", "day", "hour", "minute")
@@ -44,6 +46,10 @@ DIMENSIONS = (*ORIGIN, "status_code", "guardrail_action", "day", "hour", "minute
 _PARTS = 4
 # Characters of latencies after which others have their turn.
 _LONG = 10_000
+
+_REQUESTS = COUNTS.index("requests")
+# In the order in which `Price.cost` takes them.
+_PRICED = tuple(COUNTS.index(f"{kind}_token_count") for kind in ("input", "cached", "output"))
 
 _Values = tuple[Any, ...]
 _Source = TableSource | MarginSource
@@ -94,6 +100,11 @@ class _Question:
         )
 
     @property
+    def longest(self) -> float:
+        """Length of the longest period of which totals tell what is asked for."""
+        return HOUR_MS if "hour" in self.dimensions else DAY_MS if "day" in self.dimensions else inf
+
+    @property
     def most_parts(self) -> int:
         """How many rows a statement may tell."""
         return self.limit * _PARTS if self.prices.prices else self.limit
@@ -131,14 +142,14 @@ async def sum_queries(
         where = margin.conditions(selected)
         rest = await _add_periods(session, groups, question, margin, rest, margin.is_known, where)
     if not question.is_of_queries:
-        known = col(UsagePeriodRow.state) == TotalState.TOTALS
         where = await conditions(session, selected, TOTALS.row)
-        rest = await _add_periods(session, groups, question, TOTALS, rest, known, where)
+        rest = await _add_periods(session, groups, question, TOTALS, rest, is_known(), where)
     if rest:
         timeless = replace(selected, start_ms=None, end_ms=None)
         where = row_conditions(timeless, is_postgresql=is_postgresql)
         where += await conditions(session, selected, ROWS.row)
-        await _add(session, groups, question, ROWS, [_within(ROWS, rest), *where])
+        within = or_(*(and_(true(), *bounds(ROWS.time_ms, *each)) for each in rest))
+        await _add(session, groups, question, ROWS, [within, *where])
     if len(groups) > limit:
         raise TooManyGroups
     return sorted(groups.items(), key=lambda item: _order(item[0]))
@@ -154,30 +165,17 @@ async def _add_periods(
     where: Sequence[ColumnElement[bool]],
 ) -> Sequence[Range]:
     """Add what the sums of `known` periods tell of `rest` to `groups`; return what they do not."""
-    period = UsagePeriodRow
-    start_ms, end_ms = question.whole
-    found = select(period.length_ms, period.start_ms).where(
-        known, *bounds(col(period.start_ms), start_ms, end_ms)
-    )
-    # What a day cost is told by its hours where a price changes in it.
-    broken = question.prices.broken_days
-    hours: list[int] = []
-    days: list[int] = []
-    for length_ms, begin_ms in (await session.exec(found)).all():
-        if length_ms != DAY_MS:
-            hours.append(begin_ms)
-        elif begin_ms not in broken:
-            days.append(begin_ms)
-    if "hour" in question.dimensions:
-        days = []
-    parts = cover(rest, hours, days)
-    row: Any = source.row
-    for length_ms, ranges in ((DAY_MS, parts.days), (HOUR_MS, parts.hours)):
-        if ranges:
-            of_length = col(row.length_ms) == length_ms
-            within = _within(source, ranges)
-            await _add(session, groups, question, source, [of_length, within, *where])
-    return parts.rest
+    marks = await read_marks(session, known, question.whole, with_spans=source is TOTALS)
+    changes = sorted(question.prices.changes_ms)
+    told = {
+        length: [start for start in starts if not _changes_within(changes, start, length)]
+        for length, starts in marks.starts().items()
+        if length <= question.longest
+    }
+    found = cover(rest, told)
+    if found.parts:
+        await _add(session, groups, question, source, [within_any(source, found.parts), *where])
+    return found.rest
 
 
 async def _add(
@@ -196,36 +194,46 @@ async def _add(
     rows = (await session.exec(query)).all()
     if len(rows) > question.most_parts:
         raise TooManyGroups
-    width = len(question.dimensions)
+    width, first = len(question.dimensions), -len(COUNTS) - 2
     for row in rows:
-        values = tuple(row)
-        *counts, latencies, untold = values[-len(COUNTS) - 2 :]
-        sums = dict(zip(COUNTS, counts, strict=True))
-        if not sums["requests"]:
+        counts: Sequence[Any] = row[first:-2]
+        if not counts[_REQUESTS]:
             # Without dimensions a statement tells of nothing, too.
             continue
-        group = groups.setdefault(values[:width], Group())
-        group.add_sums(sums)
-        group.has_all_latencies &= not untold
-        price = values[width] if question.prices.prices else None
-        _add_cost(group, question.prices, price, sums)
-        for text in chunks(latencies or ""):
-            add_text(group.latencies, text)
-            if len(text) > _LONG:
-                await asyncio.sleep(0)
+        if question.is_postgresql:
+            counts = [int(one) if isinstance(one, Decimal) else one for one in counts]
+        values = row[:width]
+        if (group := groups.get(values)) is None:
+            group = groups[values] = Group()
+        group.add_counts(counts)
+        if question.prices.prices:
+            _add_cost(group, question.prices, row[width], counts)
+        else:
+            group.unpriced += counts[_REQUESTS]
+        if question.percentiles:
+            await _add_latencies(group, *row[-2:])
 
 
-def _add_cost(group: Group, prices: PriceList, price: int | None, sums: Mapping[str, Any]) -> None:
+async def _add_latencies(group: Group, text: str | None, untold: int) -> None:
+    group.has_all_latencies &= not untold
+    for part in chunks(text or ""):
+        add_text(group.latencies, part)
+        if len(part) > _LONG:
+            await asyncio.sleep(0)
+
+
+def _add_cost(group: Group, prices: PriceList, price: int | None, counts: Sequence[Any]) -> None:
     if price is None:
-        group.unpriced += int(sums["requests"] or 0)
+        group.unpriced += counts[_REQUESTS]
         return
-    tokens = (sums[f"{kind}_token_count"] for kind in ("input", "cached", "output"))
-    group.add_cost(prices.prices[price].cost(*(int(number or 0) for number in tokens)))
+    tokens = (counts[place] or 0 for place in _PRICED)
+    group.add_cost(prices.prices[price].cost(*tokens))
 
 
-def _within(source: _Source, ranges: Sequence[Range]) -> ColumnElement[bool]:
-    """Return the condition that a row is of one of these times."""
-    return or_(*(and_(true(), *bounds(source.time_ms, *each)) for each in ranges))
+def _changes_within(changes_ms: Sequence[int], start_ms: int, length_ms: int) -> bool:
+    """Tell whether a price changes in a period, so that shorter ones tell what it cost."""
+    place = bisect_right(changes_ms, start_ms)
+    return place < len(changes_ms) and changes_ms[place] < start_ms + length_ms
 
 
 def _order(values: _Values) -> list[tuple[bool, Any]]:

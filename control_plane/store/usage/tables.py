@@ -113,6 +113,20 @@ class UsagePeriodRow(SQLModel, table=True):
     told_at: int = Field(default=-1, sa_column_kwargs={"server_default": "-1"})
 
 
+class UsageSpanRow(SQLModel, table=True):
+    """Some hours or days that have totals together: see `spans`."""
+
+    __tablename__ = "usage_span"
+
+    length_ms: int = Field(primary_key=True)
+    start_ms: int = Field(primary_key=True, sa_type=BigInteger)
+    # What the changes of its hours added up to when its totals were made: they hold while it still
+    # is that.
+    changes: int = Field(sa_type=BigInteger)
+    # Whether it has totals: they may not have been worth it.
+    has_totals: bool = False
+
+
 class UsageTotalRow(SQLModel, table=True):
     """What the queries of one period used together that are alike in all that can be grouped by."""
 

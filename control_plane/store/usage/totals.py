@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import CursorResult, Dialect, bindparam, func, literal_column, text
+from sqlalchemy import ColumnElement, CursorResult, Dialect, bindparam, func, literal_column, text
 from sqlmodel import col, delete, insert, or_, select, update
 
 from modelplane.control_plane.store.database import Session, Transaction
@@ -21,11 +21,12 @@ from modelplane.control_plane.store.upsert import insert as insert_or
 from modelplane.control_plane.store.usage.margin_sums import compact
 from modelplane.control_plane.store.usage.margins import WORTH, are_known
 from modelplane.control_plane.store.usage.periods import DAY_MS, HOUR_MS, Period
-from modelplane.control_plane.store.usage.sources import ROWS, TOTALS, bounds
+from modelplane.control_plane.store.usage.sources import ROWS, TOTALS, TableSource, bounds
 from modelplane.control_plane.store.usage.tables import (
     UsageMarginRow,
     UsagePeriodRow,
     UsageRow,
+    UsageSpanRow,
     UsageTotalRow,
 )
 
@@ -35,7 +36,7 @@ _LOCK = 7_210_351
 _SHARE = text(f"SELECT pg_advisory_xact_lock_shared({_LOCK})")
 _OWN = text(f"SELECT pg_advisory_xact_lock({_LOCK})")
 # What totals are by, beside the period, and what is summed up.
-_KEYS = ("origin_id", "endpoint_id", "state", "status_code", "guardrail_action")
+KEYS = ("origin_id", "endpoint_id", "state", "status_code", "guardrail_action")
 _SUMS = (
     "input_tokens",
     "output_tokens",
@@ -45,8 +46,8 @@ _SUMS = (
     "output_characters",
     "latency_ms",
 )
-_COLUMNS = (*_KEYS, "requests", *_SUMS, "latencies")
-_REQUESTS = len(_KEYS)
+_COLUMNS = (*KEYS, "requests", *_SUMS, "latencies")
+REQUESTS = len(KEYS)
 # A text of latencies that is longer is told anew, each bucket once: it may be of 24 hours.
 _LONG = 1_000
 # The values of a total in the order of `_COLUMNS`.
@@ -78,13 +79,18 @@ async def share_marks(transaction: Transaction) -> None:
 
 async def note_changes(transaction: Transaction, times_ms: Collection[int]) -> None:
     """Let totals of these times be made anew."""
-    starts = {time_ms // length * length for length in (HOUR_MS, DAY_MS) for time_ms in times_ms}
-    if not starts:
+    # A day's first hour begins with it, and does not change with the day.
+    periods = {
+        Period(length, time_ms // length * length)
+        for length in (HOUR_MS, DAY_MS)
+        for time_ms in times_ms
+    }
+    if not periods:
         return
     connection = await transaction.session.connection()
     note, _ = _statements(connection.dialect)
     # In one order, so that two replicas wait for each other in turn.
-    await connection.exec_driver_sql(note, [(start,) for start in sorted(starts)])
+    await connection.exec_driver_sql(note, sorted(periods))
 
 
 async def read_marks(session: Session) -> dict[Period, Mark]:
@@ -123,30 +129,44 @@ async def sum_period(
 ) -> list[TotalValues]:
     """Return the totals of a period: of its queries, or of its hours, which all have theirs."""
     source = TOTALS if of_hours else ROWS
-    row: Any = source.row
     where = bounds(source.time_ms, period.start_ms, period.end_ms)
     if of_hours:
-        where.append(col(row.length_ms) == HOUR_MS)
+        where.append(col(UsageTotalRow.length_ms) == HOUR_MS)
+    return await sum_where(session, source, where, is_postgresql=is_postgresql)
+
+
+async def sum_where(
+    session: Session,
+    source: TableSource,
+    where: Sequence[ColumnElement[bool]],
+    *,
+    is_postgresql: bool,
+    limit: int | None = None,
+) -> list[TotalValues]:
+    """Return the totals of what conditions select of a table; `limit`: so many at most."""
+    row: Any = source.row
 
     def joined(query: Any) -> Any:  # noqa: ANN401 - a statement
         return query.select_from(row).where(*where)
 
-    keys: list[Any] = [getattr(row, name) for name in _KEYS]
+    keys: list[Any] = [getattr(row, name) for name in KEYS]
     sums = {name: func.sum(getattr(row, name)) for name in _SUMS}
     query, _ = source.summed(
         keys, joined, is_postgresql=is_postgresql, sums={"requests": source.count, **sums}
     )
-    return [await _total(tuple(found)) for found in (await session.exec(query)).all()]
+    return [
+        await total_of(tuple(found)) for found in (await session.exec(query.limit(limit))).all()
+    ]
 
 
-async def _total(found: tuple[Any, ...]) -> TotalValues:
-    """Return a total as it is stored."""
+async def total_of(found: tuple[Any, ...]) -> TotalValues:
+    """Return a total, of sums, of joined latencies, and of how many do not tell theirs."""
     *values, latency_ms, latencies, untold = found
     text = latencies or ""
     # PostgreSQL adds up to another type of number.
     return (
-        *values[:_REQUESTS],
-        *(value if value is None else int(value) for value in values[_REQUESTS:]),
+        *values[:REQUESTS],
+        *(value if value is None else int(value) for value in values[REQUESTS:]),
         latency_ms,
         None if untold else await compact(text) if len(text) > _LONG else text,
     )
@@ -160,7 +180,7 @@ async def store_totals(
     Nothing is stored if queries came since its mark had `changes`, or if another replica was
     faster.
     """
-    requests = sum(values[_REQUESTS] for values in totals)
+    requests = sum(values[REQUESTS] for values in totals)
     state = TotalState.TOTALS if len(totals) * WORTH <= requests else TotalState.QUERIES
     mark, total = UsagePeriodRow, UsageTotalRow
     claimed = await transaction.session.exec(
@@ -180,16 +200,24 @@ async def store_totals(
         col(total.start_ms) == period.start_ms,
     )
     await transaction.session.exec(delete(total).where(*former))
-    if totals and state is TotalState.TOTALS:
+    if state is TotalState.TOTALS:
+        await put_totals(transaction, period, totals)
+    return state
+
+
+async def put_totals(
+    transaction: Transaction, period: Period, totals: Sequence[TotalValues]
+) -> None:
+    """Store totals of a period that has none."""
+    if totals:
         connection = await transaction.session.connection()
         _, put_total = _statements(connection.dialect)
         await connection.exec_driver_sql(put_total, [(*period, *values) for values in totals])
-    return state
 
 
 async def delete_totals_before(transaction: Transaction, time_ms: int) -> None:
     """Delete the totals of periods that begin before a time: their queries go."""
-    for table in (UsagePeriodRow, UsageTotalRow, UsageMarginRow):
+    for table in (UsagePeriodRow, UsageSpanRow, UsageTotalRow, UsageMarginRow):
         await transaction.session.exec(delete(table).where(col(table.start_ms) < time_ms))
 
 
@@ -199,14 +227,14 @@ def _is_postgresql(session: Session) -> bool:
 
 @lru_cache(maxsize=8)
 def _statements(dialect: Dialect) -> tuple[str, str]:
-    """Return the SQL that notes a change of what begins at a time, and that stores a total.
+    """Return the SQL that notes a change of a period, and that stores a total.
 
     Parameters are in order: anything else costs far more.
     """
     mark = UsagePeriodRow
     note = (
         update(mark)
-        .where(col(mark.start_ms) == bindparam("of"))
+        .where(col(mark.length_ms) == bindparam("of_length"), col(mark.start_ms) == bindparam("of"))
         .values(
             changes=col(mark.changes) + literal_column("1"),
             state=literal_column(f"'{TotalState.CHANGED}'"),

@@ -284,7 +284,7 @@ async def push_side(
         if isinstance(peers, PostgresqlPeers):
             cache.on_change(peers.hint)
             watchers.on_move(peers.hint)
-            loops += [peers.run(), listen(database.url, [feed.hint, rollout.hint])]
+            loops += [peers.run(), listen(database, [feed.hint, rollout.hint], [rollout.hint])]
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         for task in [tasks.create_task(loop) for loop in loops]:
             stack.callback(task.cancel)

@@ -23,7 +23,7 @@ from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.states import UsageState
 from modelplane.control_plane.store.usage.filters import UsageFilter
-from modelplane.control_plane.store.usage.groups import Group
+from modelplane.control_plane.store.usage.groups import COUNTS, Group
 from modelplane.control_plane.store.usage.queries import ServedVersion, StoredQuery
 from modelplane.control_plane.usage.intake import UsageIntake
 from modelplane.control_plane.usage.reader import MAX_RESULTS, Total, UsageReader
@@ -407,14 +407,14 @@ async def test_csv_has_a_header_times_that_can_be_read_and_objects_as_json(
 
 
 def test_totals_give_the_average_latency_of_what_has_ended() -> None:
-    group = Group({"requests": 3, "unknown_requests": 1, "latency_ms": 10.0}, unpriced=3)
+    sums = {"requests": 3, "unknown_requests": 1, "latency_ms": 10.0}
+    group = Group([sums.get(name) for name in COUNTS], unpriced=3)
     table = build_totals(["day"], [Total((DAY_MS,), group, None)], percentiles=True)
     assert orjson.loads(encode_json(table)) == {
         "totals": [
             {
                 "day": DAY_MS,
-                "requests": 3,
-                "unknown_requests": 1,
+                **{name: sums.get(name) for name in COUNTS if name != "latency_ms"},
                 "average_latency_ms": 5.0,
                 "p50_latency_ms": None,
                 "p95_latency_ms": None,

@@ -51,9 +51,9 @@ CREATE TABLE endpoint (
 	UNIQUE (name)
 );
 
-CREATE INDEX ix_endpoint_ready ON endpoint (ready);
-
 CREATE INDEX ix_endpoint_phase ON endpoint (phase);
+
+CREATE INDEX ix_endpoint_ready ON endpoint (ready);
 
 CREATE TABLE endpoint_config (
 	endpoint_id VARCHAR NOT NULL, 
@@ -243,11 +243,11 @@ CREATE TABLE usage_origin (
 	PRIMARY KEY (id)
 );
 
+CREATE INDEX ix_usage_origin_requester ON usage_origin (requester);
+
 CREATE INDEX ix_usage_origin_endpoint_name ON usage_origin (endpoint_name);
 
 CREATE INDEX ix_usage_origin_stored_ms ON usage_origin (stored_ms);
-
-CREATE INDEX ix_usage_origin_requester ON usage_origin (requester);
 
 CREATE TABLE usage_query (
 	id VARCHAR NOT NULL, 
@@ -532,5 +532,13 @@ CREATE TABLE usage_price (
 );
 
 CREATE UNIQUE INDEX usage_price_model ON usage_price (provider, model, from_ms);
+
+CREATE TABLE usage_span (
+	length_ms INTEGER NOT NULL, 
+	start_ms BIGINT NOT NULL, 
+	changes BIGINT NOT NULL, 
+	has_totals BOOLEAN NOT NULL, 
+	PRIMARY KEY (length_ms, start_ms)
+);
 
 ALTER TABLE event ADD COLUMN secret VARCHAR;

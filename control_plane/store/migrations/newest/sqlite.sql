@@ -241,9 +241,9 @@ CREATE TABLE usage_origin (
 	PRIMARY KEY (id)
 );
 
-CREATE INDEX ix_usage_origin_requester ON usage_origin (requester);
-
 CREATE INDEX ix_usage_origin_stored_ms ON usage_origin (stored_ms);
+
+CREATE INDEX ix_usage_origin_requester ON usage_origin (requester);
 
 CREATE INDEX ix_usage_origin_endpoint_name ON usage_origin (endpoint_name);
 
@@ -482,3 +482,11 @@ CREATE TABLE usage_price (
 );
 
 CREATE UNIQUE INDEX usage_price_model ON usage_price (provider, model, from_ms);
+
+CREATE TABLE usage_span (
+	length_ms INTEGER NOT NULL, 
+	start_ms BIGINT NOT NULL, 
+	changes BIGINT NOT NULL, 
+	has_totals BOOLEAN NOT NULL, 
+	PRIMARY KEY (length_ms, start_ms)
+);
