@@ -26,6 +26,7 @@ MODULES = UI / "node_modules"
 STATIC = ROOT / "control_plane" / "ui" / "static"
 DESCRIPTORS = ROOT / "protos" / "gen" / "modelserving.binpb"
 FORMS = UI / "src" / "providers.gen.json"
+_GENERATED = ".gen.json"
 NOTE = MODULES / ".built"
 OLDEST_NODE = (20, 19)
 GET_NODE = (
@@ -84,7 +85,11 @@ def sources() -> Iterator[Path]:
     """Yield the files that the pages are built from."""
     for top in UI.iterdir():
         if top.name not in _OTHERS:
-            yield from (file for file in (top, *top.rglob("*")) if file.is_file() and file != FORMS)
+            yield from (file for file in (top, *top.rglob("*")) if _is_source(file))
+
+
+def _is_source(file: Path) -> bool:
+    return file.is_file() and not file.name.endswith(_GENERATED)
 
 
 def is_built(wanted: str) -> bool:

@@ -1,6 +1,7 @@
 import { useMutation, useQuery } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
 import { Link, Redirect, Route, Switch, useLocation } from 'wouter'
+import { decoded } from './address'
 import { readText, signedOut, signOut } from './api'
 import { seen } from './kit'
 import { useChanges } from './live'
@@ -64,18 +65,18 @@ export function Shell(): ReactNode {
           <Route path="/endpoints"><EndpointsPage /></Route>
           <Route path="/endpoints/new"><CreatePage /></Route>
           <Route path="/endpoints/new/ask"><CreatePage asks /></Route>
-          <Route path="/endpoints/:name/edit">{({ name }) => <EditPage key={name} name={decodeURIComponent(name)} />}</Route>
+          <Route path="/endpoints/:name/edit">{({ name }) => <EditPage key={name} name={decoded(name)} />}</Route>
           <Route path="/endpoints/:name/:tab/:item">
-            {({ name, tab, item }) => <EndpointPage key={name} name={decodeURIComponent(name)} tab={tab} item={item} />}
+            {({ name, tab, item }) => <EndpointPage key={name} name={decoded(name)} tab={tab} item={item} />}
           </Route>
           <Route path="/endpoints/:name/:tab?">
-            {({ name, tab }) => <EndpointPage key={name} name={decodeURIComponent(name)} tab={tab ?? 'overview'} item={undefined} />}
+            {({ name, tab }) => <EndpointPage key={name} name={decoded(name)} tab={tab ?? 'overview'} item={undefined} />}
           </Route>
-          <Route path="/playground/compare/:chosen">{({ chosen }) => <ComparePage chosen={decodeURIComponent(chosen)} />}</Route>
-          <Route path="/playground/:name?">{({ name }) => <PlaygroundPage key={name} name={name === undefined ? '' : decodeURIComponent(name)} />}</Route>
+          <Route path="/playground/compare/:chosen">{({ chosen }) => <ComparePage chosen={decoded(chosen)} />}</Route>
+          <Route path="/playground/:name?">{({ name }) => <PlaygroundPage key={name} name={name === undefined ? '' : decoded(name)} />}</Route>
           <Route path="/usage"><UsagePage /></Route>
           <Route path="/usage/prices"><PricesPage /></Route>
-          <Route path="/secrets/:scope?">{({ scope }) => <SecretsPage scope={scope === undefined ? '' : decodeURIComponent(scope)} />}</Route>
+          <Route path="/secrets/:scope?">{({ scope }) => <SecretsPage scope={scope === undefined ? '' : decoded(scope)} />}</Route>
           <Route path="/identity/:tab?">{({ tab }) => <IdentityPage tab={tab ?? 'users'} />}</Route>
           <Route path="/workers"><WorkersPage /></Route>
           <Route path="/audit"><AuditPage /></Route>

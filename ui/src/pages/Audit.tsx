@@ -1,18 +1,22 @@
 import { useInfiniteQuery } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
 import { type ApiRequest, get, query } from '../api'
+import { oneOf, text } from '../address'
 import { exactly } from '../format'
 import { Dialog, Empty, Failure, Head, Loading, Table } from '../kit'
 import { CopyAs } from '../kit/CopyAs'
+import { useAddress, useTyped } from '../kit/useAddress'
 import type { AuditEvent } from '../types'
 
 const PATH = '/api/2.0/audit-events'
+const PARAMETERS = { principal: text(), action: text(), object_name: text(), outcome: oneOf<string>(['OK', 'REFUSED'], '') }
 
 export function AuditPage(): ReactNode {
-  const [principal, setPrincipal] = useState('')
-  const [action, setAction] = useState('')
-  const [object, setObject] = useState('')
-  const [outcome, setOutcome] = useState('')
+  const address = useAddress(PARAMETERS)
+  const [{ outcome }, change] = address
+  const [principal, setPrincipal] = useTyped(address, 'principal')
+  const [action, setAction] = useTyped(address, 'action')
+  const [object, setObject] = useTyped(address, 'object_name')
   const [open, setOpen] = useState<AuditEvent | null>(null)
   const filters = { principal: principal.trim(), action: action.trim(), object_name: object.trim(), outcome }
   const list = useInfiniteQuery({
@@ -30,7 +34,7 @@ export function AuditPage(): ReactNode {
         <input type="search" aria-label="Principal" placeholder="Principal" value={principal} onChange={(event) => setPrincipal(event.target.value)} />
         <input type="search" aria-label="Action" placeholder="Action, such as PutSecret" value={action} onChange={(event) => setAction(event.target.value)} />
         <input type="search" aria-label="Object" placeholder="Object" value={object} onChange={(event) => setObject(event.target.value)} />
-        <select aria-label="Outcome" value={outcome} onChange={(event) => setOutcome(event.target.value)}>
+        <select aria-label="Outcome" value={outcome} onChange={(event) => change({ outcome: event.target.value })}>
           <option value="">Outcome: all</option><option value="OK">OK</option><option value="REFUSED">Refused</option>
         </select>
         <button type="button" onClick={() => void list.refetch()}>Refresh</button>

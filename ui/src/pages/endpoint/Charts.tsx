@@ -1,9 +1,11 @@
 import { useQuery } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
+import { oneOf } from '../../address'
 import { endpointPath, get, query } from '../../api'
 import { count, duration, short, when } from '../../format'
 import { Empty, Failure, Loading, Table } from '../../kit'
 import { type Mark, TimeChart } from '../../kit/TimeChart'
+import { useAddress } from '../../kit/useAddress'
 import { counted, type EntitySeries, type Line, linesOf, measured, nameOf, type Range, RANGES, type Series, total } from '../../series'
 
 const EACH: Record<number, string> = { 5: 'every 5 seconds', 60: 'by minute', 3600: 'by hour' }
@@ -11,11 +13,12 @@ const EACH: Record<number, string> = { 5: 'every 5 seconds', 60: 'by minute', 36
 const whole = (value: number): string => (value < 10 && !Number.isInteger(value) ? '' : short(value))
 const LIVE_MS = 5000
 const SLOW_MS = 60_000
+const PARAMETERS = { range: oneOf(RANGES.map(({ id }) => id), '1h') }
 
 /** What the served entities did, as it goes on, with a mark at each version. */
 export function Charts({ name }: { name: string }): ReactNode {
-  const [chosen, setChosen] = useState(1)
-  const range = RANGES[chosen] ?? RANGES[0]!
+  const [{ range: chosen }, change] = useAddress(PARAMETERS)
+  const range = RANGES.find(({ id }) => id === chosen) ?? RANGES[0]!
   const path = endpointPath(name, '/metrics-series')
   const series = useQuery({
     queryKey: ['series', name, chosen],
@@ -27,7 +30,7 @@ export function Charts({ name }: { name: string }): ReactNode {
       <div className="card-head">
         <h2>Traffic</h2>
         <div className="segments" role="group" aria-label="Time">
-          {RANGES.map(({ title }, place) => <button key={title} type="button" className="small" aria-pressed={place === chosen} onClick={() => setChosen(place)}>{title}</button>)}
+          {RANGES.map(({ id, title }) => <button key={id} type="button" className="small" aria-pressed={id === chosen} onClick={() => change({ range: id })}>{title}</button>)}
         </div>
       </div>
       <Failure error={series.error} />

@@ -3,7 +3,7 @@ import { type ReactNode, useState } from 'react'
 import { Link } from 'wouter'
 import { endpointPath, HOST, queryPath, readText, run } from '../../api'
 import { ago, count, duration, percent, when } from '../../format'
-import { shareOf, TASKS } from '../../forms/draft'
+import { modelOf, shareOf, TASKS } from '../../entities'
 import { Copy, Dialog, Empty, Failure, Field, NEEDS_MANAGE, Table } from '../../kit'
 import { DeploymentProgress } from '../../kit/Progress'
 import { Shares } from '../../kit/Shares'
@@ -88,11 +88,6 @@ function EditTags({ endpoint, onClose }: { endpoint: Endpoint; onClose: () => vo
       </form>
     </Dialog>
   )
-}
-
-export function modelOf(entity: ServedEntity): string {
-  const model = entity.external_model
-  return model ? `${model.provider} / ${model.name}` : `${entity.entity_name ?? ''} version ${entity.entity_version ?? ''}`
 }
 
 function scaleOf(entity: ServedEntity): string {

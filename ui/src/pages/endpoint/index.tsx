@@ -1,6 +1,7 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
 import { Link } from 'wouter'
+import { whole } from '../../address'
 import { ApiError, endpointPath, get, run } from '../../api'
 import { Empty, Failure, Head, Loading, NEEDS_MANAGE, State, Tabs } from '../../kit'
 import { CopyAs } from '../../kit/CopyAs'
@@ -85,7 +86,7 @@ function Body({ endpoint, tab, item }: { endpoint: Endpoint; tab: string; item: 
       <Tabs tabs={tabs.map(([, title, href]) => [title, href])} current={current} />
       {(current === 'Overview' || current === 'Versions') && <BackTo endpoint={endpoint} manages={manages} />}
       {current === 'Overview' && <Overview endpoint={endpoint} manages={manages} />}
-      {current === 'Rollout' && <RolloutPage name={endpoint.name} version={item === undefined ? newest : Number(item)} />}
+      {current === 'Rollout' && <RolloutPage name={endpoint.name} version={whole.read(item ?? '') ?? newest} />}
       {current === 'Versions' && <Versions name={endpoint.name} manages={manages} current={endpoint.config?.config_version} />}
       {current === 'AI Gateway' && <Gateway endpoint={endpoint} manages={manages} />}
       {current === 'Guardrails' && <Guardrails endpoint={endpoint} manages={manages} />}

@@ -1,6 +1,6 @@
 import { type ReactNode, useState } from 'react'
 import { Link, useLocation } from 'wouter'
-import { TASKS } from '../../forms/draft'
+import { TASKS } from '../../entities'
 import { ago, count, percent, short, when } from '../../format'
 import { NEEDS_MANAGE, type Order, State, Table } from '../../kit'
 import { CopyDialog } from '../../kit/CopyAs'
