@@ -4,23 +4,26 @@ import { Link, Redirect, Route, Switch, useLocation } from 'wouter'
 import { decoded } from './address'
 import { readText, signedOut, signOut } from './api'
 import { seen } from './kit'
+import { lazily } from './kit/Part'
 import { useChanges } from './live'
 import { useMe } from './me'
-import { AccountPage } from './pages/Account'
-import { AuditPage } from './pages/Audit'
-import { CreatePage } from './pages/Create'
-import { EditPage } from './pages/Edit'
-import { EndpointPage } from './pages/endpoint'
 import { EndpointsPage } from './pages/Endpoints'
-import { IdentityPage } from './pages/identity'
-import { PlaygroundPage } from './pages/playground'
-import { ComparePage } from './pages/playground/Compare'
-import { PricesPage } from './pages/Prices'
-import { SecretsPage } from './pages/Secrets'
-import { UsagePage } from './pages/Usage'
-import { WorkersPage } from './pages/Workers'
 import { Palette } from './Palette'
 import { chooseTheme, chosenTheme, type Theme } from './theme'
+
+// Each page is loaded when it is first shown; the list of endpoints, where one begins, comes with the first.
+const AccountPage = lazily(() => import('./pages/Account').then((part) => part.AccountPage), true)
+const AuditPage = lazily(() => import('./pages/Audit').then((part) => part.AuditPage), true)
+const CreatePage = lazily(() => import('./pages/Create').then((part) => part.CreatePage), true)
+const EditPage = lazily(() => import('./pages/Edit').then((part) => part.EditPage), true)
+const EndpointPage = lazily(() => import('./pages/endpoint').then((part) => part.EndpointPage), true)
+const IdentityPage = lazily(() => import('./pages/identity').then((part) => part.IdentityPage), true)
+const PlaygroundPage = lazily(() => import('./pages/playground').then((part) => part.PlaygroundPage), true)
+const ComparePage = lazily(() => import('./pages/playground/Compare').then((part) => part.ComparePage), true)
+const PricesPage = lazily(() => import('./pages/Prices').then((part) => part.PricesPage), true)
+const SecretsPage = lazily(() => import('./pages/Secrets').then((part) => part.SecretsPage), true)
+const UsagePage = lazily(() => import('./pages/Usage').then((part) => part.UsagePage), true)
+const WorkersPage = lazily(() => import('./pages/Workers').then((part) => part.WorkersPage), true)
 
 interface Place { name: string; href: string; admin?: boolean }
 

@@ -4,7 +4,7 @@ import { Link, useLocation } from 'wouter'
 import { type ApiRequest, ENDPOINTS, run } from '../api'
 import { configOf, newDraft } from '../forms/draft'
 import { Check, Failure, Field, Head } from '../kit'
-import { Snippets } from '../kit/CopyAs'
+import { Snippets } from '../kit/Snippets'
 import type { Endpoint } from '../types'
 import { Entities } from './Entities'
 

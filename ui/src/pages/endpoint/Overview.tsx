@@ -5,13 +5,15 @@ import { endpointPath, HOST, queryPath, readText, run } from '../../api'
 import { ago, count, duration, percent, when } from '../../format'
 import { modelOf, shareOf, TASKS } from '../../entities'
 import { Copy, Dialog, Empty, Failure, Field, NEEDS_MANAGE, Table } from '../../kit'
+import { lazily } from '../../kit/Part'
 import { DeploymentProgress } from '../../kit/Progress'
 import { Shares } from '../../kit/Shares'
 import { live, type Sample, samples } from '../../prometheus'
 import { describeDeployment } from '../../state'
 import type { Endpoint, EndpointConfig, ServedEntity } from '../../types'
 import { tagsOf } from '../Create'
-import { Charts } from './Charts'
+
+const Charts = lazily(() => import('./Charts').then((part) => part.Charts))
 
 export function Overview({ endpoint, manages }: { endpoint: Endpoint; manages: boolean }): ReactNode {
   const metrics = useQuery({

@@ -5,19 +5,22 @@ import { whole } from '../../address'
 import { ApiError, endpointPath, get, run } from '../../api'
 import { Empty, Failure, Head, Loading, NEEDS_MANAGE, State, Tabs } from '../../kit'
 import { CopyAs } from '../../kit/CopyAs'
+import { lazily } from '../../kit/Part'
 import { useLive } from '../../live'
 import type { Endpoint } from '../../types'
 import { BackTo } from './BackTo'
 import { DeleteEndpoint } from './DeleteEndpoint'
-import { Gateway } from './Gateway'
-import { Guardrails } from './guardrails'
-import { Logs } from './Logs'
 import { exampleRequest } from '../playground/examples'
 import { Overview } from './Overview'
-import { Permissions } from './Permissions'
-import { RolloutPage } from './Rollout'
-import { EndpointUsage } from '../Usage'
-import { Versions } from './Versions'
+
+// What one begins with comes with the page; the others are loaded when they are first shown.
+const Gateway = lazily(() => import('./Gateway').then((part) => part.Gateway), true)
+const Guardrails = lazily(() => import('./guardrails').then((part) => part.Guardrails), true)
+const Logs = lazily(() => import('./Logs').then((part) => part.Logs), true)
+const Permissions = lazily(() => import('./Permissions').then((part) => part.Permissions), true)
+const RolloutPage = lazily(() => import('./Rollout').then((part) => part.RolloutPage), true)
+const EndpointUsage = lazily(() => import('../Usage').then((part) => part.EndpointUsage), true)
+const Versions = lazily(() => import('./Versions').then((part) => part.Versions), true)
 
 // A deployment that cannot be reached is asked again, but not one that has said no.
 const gone = (error: unknown): boolean => error instanceof ApiError && error.status >= 400 && error.status < 500
