@@ -61,9 +61,11 @@ const WRITTEN_MS = 400
 /**
  * A parameter that is typed: at once in its field, and in the address once nobody types any more, where it
  * is no step of the history.
+ *
+ * @param more What else changes with it.
  */
 export function useTyped<P extends Parameters, Name extends keyof P & string>(
-  [values, change]: [Values<P>, Change<P>], name: Values<P>[Name] extends string ? Name : never,
+  [values, change]: [Values<P>, Change<P>], name: Values<P>[Name] extends string ? Name : never, more: Partial<Values<P>> = {},
 ): [string, (text: string) => void] {
   const value = values[name] as string
   const [typed, setTyped] = useState(value)
@@ -82,7 +84,7 @@ export function useTyped<P extends Parameters, Name extends keyof P & string>(
     clearTimeout(timer.current)
     timer.current = setTimeout(() => {
       own.current = next
-      change({ [name]: next } as Partial<Values<P>>, { replace: true })
+      change({ ...more, [name]: next }, { replace: true })
     }, WRITTEN_MS)
   }
   return [typed, type]
