@@ -32,6 +32,7 @@ def test_a_split_is_set_by_mouse_and_in_tens(visitor: Visitor, rest: Rest) -> No
     assert 40 <= dragged <= 60
     slider.press("PageDown")
     visitor.press("Apply split")
+    visitor.press("Apply")
     page.get_by_text("version 2").first.wait_for()
     routes = rest.call("GET", _NAME)["config"]["traffic_config"]["routes"]
     shares = [route["traffic_percentage"] for route in routes]
@@ -85,6 +86,7 @@ def _fail(visitor: Visitor, system: System) -> None:
         visitor.press("Edit split")
         visitor.page.get_by_label("Percent of other").fill("50")
         visitor.press("Apply split")
+        visitor.press("Apply")
         told = visitor.page.get_by_role("alert", name="").filter(has_text="The last update failed.")
         told.wait_for()
         # A worker's name has its process.

@@ -139,6 +139,7 @@ def test_a_split_is_set_by_keys_and_rolled_back(visitor: Visitor, rest: Rest) ->
     for _ in range(15):
         slider.press("ArrowRight")
     visitor.press("Apply split")
+    visitor.press("Apply")
     page.get_by_text("version 2").first.wait_for()
     assert _shares(rest) == [75, 25]
     visitor.go("/endpoints/chat/versions", "chat")

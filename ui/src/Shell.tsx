@@ -3,7 +3,7 @@ import { type ReactNode, useState } from 'react'
 import { Link, Redirect, Route, Switch, useLocation } from 'wouter'
 import { decoded } from './address'
 import { readText, signedOut, signOut } from './api'
-import { seen } from './kit'
+import { Closed, NEEDS_ADMIN, seen } from './kit'
 import { lazily } from './kit/Part'
 import { useChanges } from './live'
 import { useMe } from './me'
@@ -50,9 +50,9 @@ export function Shell(): ReactNode {
         <Link href="/endpoints" className="brand"><img src="./icon.svg" alt="" width={20} height={20} />modelplane</Link>
         <Palette places={places} />
         <nav aria-label="Main">
-          {places.map(({ name, href }) => (
-            <Link key={href} href={href} ref={location.startsWith(href) ? seen : undefined} aria-current={location.startsWith(href) ? 'page' : undefined}>{name}</Link>
-          ))}
+          {PLACES.map(({ name, href, admin }) => admin && !me.admin
+            ? <Closed key={href} name={name} reason={NEEDS_ADMIN} />
+            : <Link key={href} href={href} ref={location.startsWith(href) ? seen : undefined} aria-current={location.startsWith(href) ? 'page' : undefined}>{name}</Link>)}
         </nav>
         <div className="aside-foot">
           <Health />

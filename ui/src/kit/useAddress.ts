@@ -4,26 +4,59 @@ import { changed, type Parameters, pathOf, read, searchOf, type Values } from '.
 
 const listeners = new Set<() => void>()
 
+// The address that is shown, and whether something would be lost with its page.
+let shown = location.hash
+let guards = 0
+
+function mayLeave(hash: string): boolean {
+  return guards === 0 || pathOf(hash) === pathOf(shown) || confirm('Leave this page? What you have changed is not sent yet.')
+}
+
 function tell(): void {
+  shown = location.hash
   for (const listener of listeners) listener()
+}
+
+/** Follow an address that came from elsewhere: back, forward, or typed. */
+function follow(): void {
+  if (mayLeave(location.hash)) tell()
+  else history.pushState(null, '', shown)
+}
+
+/** While something would be lost, ask before the page is left. */
+export function useGuard(lost: boolean): void {
+  useEffect(() => {
+    if (!lost) return
+    const ask = (event: BeforeUnloadEvent): void => event.preventDefault()
+    guards += 1
+    addEventListener('beforeunload', ask)
+    return () => {
+      guards -= 1
+      removeEventListener('beforeunload', ask)
+    }
+  }, [lost])
 }
 
 function subscribe(listener: () => void): () => void {
   if (listeners.size === 0) {
-    addEventListener('hashchange', tell)
-    addEventListener('popstate', tell)
+    addEventListener('hashchange', follow)
+    addEventListener('popstate', follow)
   }
   listeners.add(listener)
   return () => {
     listeners.delete(listener)
     if (listeners.size > 0) return
-    removeEventListener('hashchange', tell)
-    removeEventListener('popstate', tell)
+    removeEventListener('hashchange', follow)
+    removeEventListener('popstate', follow)
   }
 }
 
+/** How to go: without a step of the history, or without asking what would be lost. */
+export interface Going { replace?: boolean; sure?: boolean }
+
 /** Go to a place: a path, and what stands behind it. */
-export function go(to: string, { replace = false }: { replace?: boolean } = {}): void {
+export function go(to: string, { replace = false, sure = false }: Going = {}): void {
+  if (!sure && !mayLeave(`#${to}`)) return
   history[replace ? 'replaceState' : 'pushState'](null, '', `#${to}`)
   tell()
 }

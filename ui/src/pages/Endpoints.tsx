@@ -119,12 +119,16 @@ function isFoundation({ endpoint_type: type, config }: Endpoint): boolean {
 
 /** The models that the deployment itself offers, above all others. */
 function Foundation({ endpoints }: { endpoints: Endpoint[] }): ReactNode {
+  const [all, setAll] = useState(false)
   if (endpoints.length === 0) return null
   return (
     <section aria-label="Foundation models">
-      <h2>Foundation models</h2>
+      <div className="card-head">
+        <h2>Foundation models</h2>
+        {endpoints.length > SHOWN_FOUNDATION && !all && <button type="button" className="small" onClick={() => setAll(true)}>Show all {endpoints.length}</button>}
+      </div>
       <div className="strip">
-        {endpoints.slice(0, SHOWN_FOUNDATION).map((endpoint) => (
+        {endpoints.slice(0, all ? undefined : SHOWN_FOUNDATION).map((endpoint) => (
           <Link key={endpoint.name} className="card" href={`/playground/${encodeURIComponent(endpoint.name)}`}>
             <strong>{endpoint.name}</strong>
             <span><State endpoint={endpoint} /> <span className="muted">{TASKS[endpoint.task ?? ''] ?? endpoint.task}</span></span>

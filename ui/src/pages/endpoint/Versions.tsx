@@ -50,7 +50,7 @@ export function Versions({ name, manages, current }: {
             cell: ({ config_version: version, outcome }) => version !== current && current !== undefined && (
               <span className="row-actions">
                 <button type="button" className="small" aria-label={`Compare version ${version} with ${current}`} onClick={() => change({ a: current, b: version })}>With v{current}</button>
-                {manages && outcome === 'SUPERSEDED' && <button type="button" className="small" onClick={() => change({ a: current, b: version })}>Back to v{version}</button>}
+                {outcome === 'SUPERSEDED' && <button type="button" className="small" disabled={!manages} title={manages ? undefined : NEEDS_MANAGE} onClick={() => change({ a: current, b: version })}>Back to v{version}</button>}
               </span>
             ),
           },
@@ -83,6 +83,7 @@ export function Compare({ name, manages, current, from, to, onClose }: {
     <Dialog title={`From version ${from} to ${to}`} wide onClose={onClose}>
       <Failure error={compared.error ?? rollback.error} />
       {compared.data && <Differences differences={compared.data.differences ?? []} />}
+      {to !== current && compared.data && <p className="muted">Rolling back makes a new version of {to}. Secrets that are served now need nothing; for others you need READ, and they must still be there.</p>}
       <div className="dialog-foot">
         <button type="button" onClick={onClose}>Close</button>
         {to !== current && <button className="primary" type="button" title={manages ? undefined : NEEDS_MANAGE} disabled={!manages || rollback.isPending || !compared.data} onClick={() => rollback.mutate()}>Roll back to {to}</button>}
