@@ -1,5 +1,7 @@
 """Addresses say what a page is narrowed to, and pages are loaded when they are first shown."""
 
+from typing import Any
+
 import pytest
 
 from tests.e2e.rest import Rest
@@ -112,6 +114,47 @@ def test_users_are_found_by_a_part_of_the_name(visitor: Visitor, rest: Rest) -> 
     lists = [call.path for call in visitor.calls() if "/Groups?" in call.path]
     assert lists
     assert all("excludedAttributes=members" in path for path in lists)
+
+
+def test_what_is_not_sent_yet_is_asked_for_before_it_is_lost(visitor: Visitor) -> None:
+    page, asked = visitor.page, list[str]()
+    stays = True
+
+    def answer(dialog: Any) -> None:
+        asked.append(dialog.message)
+        if stays:
+            dialog.dismiss()
+        else:
+            dialog.accept()
+
+    page.on("dialog", answer)
+    visitor.go("/endpoints/new", "Create serving endpoint")
+    page.get_by_role("link", name="Cancel").click()
+    page.get_by_role("heading", name="Serving endpoints").wait_for()
+    visitor.go("/endpoints/new", "Create serving endpoint")
+    page.get_by_label("Name", exact=True).fill("typed")
+    page.get_by_role("link", name="Cancel").click()
+    page.go_back()
+    assert page.get_by_label("Name", exact=True).input_value() == "typed"
+    assert page.evaluate("location.hash") == "#/endpoints/new"
+    assert len(asked) == 2
+    stays = False
+    page.get_by_role("link", name="Cancel").click()
+    page.get_by_role("heading", name="Serving endpoints").wait_for()
+
+
+def test_where_nothing_is_left_each_filter_says_what_it_hides(visitor: Visitor, rest: Rest) -> None:
+    create(rest, "chat", "gpt")
+    rest.call("POST", "/api/2.0/serving-endpoints", {"name": "other", "tags": [{"key": "team"}]})
+    page = visitor.page
+    visitor.go("/endpoints?state=Ready&tag=team", "Serving endpoints")
+    hides = page.get_by_role("list", name="What each filter hides").get_by_role("listitem")
+    for place, name in enumerate(("State", "Tag")):
+        hides.nth(place).get_by_text("hides 1", exact=True).wait_for()
+        assert hides.nth(place).get_by_role("button").inner_text().startswith(name)
+    page.get_by_role("button", name="Clear State").click()
+    page.get_by_role("link", name="other", exact=True).wait_for()
+    page.get_by_text("no configuration yet").wait_for()
 
 
 def test_a_page_that_is_gone_after_an_upgrade_loads_all_anew_once(visitor: Visitor) -> None:

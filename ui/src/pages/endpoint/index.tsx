@@ -81,7 +81,7 @@ function Reached({ endpoint: { name, state, pending_config: pending } }: { endpo
   })
   const workers = rollout.data?.workers ?? []
   if (!going || workers.length === 0) return null
-  return <span className="muted" role="status">{has('PREPARED', workers) + has('ACTIVE', workers)} of {workers.length} workers for version {version}</span>
+  return <span className="muted" role="status">{has('PREPARED', workers) + has('ACTIVE', workers)} of {workers.length} workers</span>
 }
 
 function Body({ endpoint, tab, item }: { endpoint: Endpoint; tab: string; item: string | undefined }): ReactNode {

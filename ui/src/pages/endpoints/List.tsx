@@ -39,9 +39,9 @@ export function List({ endpoints, order, onOrder }: {
 
 function Entities({ endpoint }: { endpoint: Endpoint }): ReactNode {
   const entities = endpoint.config?.served_entities ?? endpoint.pending_config?.served_entities ?? []
-  if (entities.length === 0) return <span className="muted">no configuration yet</span>
+  if (entities.length === 0) return <span className="muted">–</span>
   return entities.map((entity) => (
-    <span className="chip" key={entity.name} title={entity.external_model?.provider ?? 'hosted'}>
+    <span className="chip" key={entity.name} title={`${entity.name}: ${entity.external_model?.provider ?? 'hosted'}`}>
       {entity.external_model?.name ?? `${entity.entity_name} ${entity.entity_version ?? ''}`}
     </span>
   ))
