@@ -69,7 +69,7 @@ export function NoneLeft({ filters, long, me, onClear }: {
             return (
               <li key={name}>
                 <button type="button" className="small" aria-label={`Clear ${TITLES[name]}`} onClick={() => onClear({ [name]: NONE[name] })}>{TITLES[name]} ✕</button>
-                {count === undefined ? '…' : count === 0 && more === '' ? 'hides none by itself' : `hides ${count}${more}`}
+                <span>{count === undefined ? '…' : count === 0 && more === '' ? 'hides none by itself' : `hides ${count}${more}`}</span>
               </li>
             )
           })}
