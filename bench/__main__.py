@@ -118,9 +118,11 @@ async def _grown(sections: Sequence[str], *, quick: bool) -> list[Table]:
     tables = []
     if "scale" in sections:
         tables.append(
-            await scale.measure(queries=20_000, users=1_000, members=500)
+            await scale.measure(queries=20_000, users=1_000, members=500, endpoints=1_000)
             if quick
-            else await scale.measure(queries=1_000_000, users=50_000, members=5_000)
+            else await scale.measure(
+                queries=1_000_000, users=50_000, members=5_000, endpoints=10_000
+            )
         )
     if "start" in sections:
         tables.append(await start.measure(starts=1 if quick else 5))

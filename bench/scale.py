@@ -17,6 +17,7 @@ from typing import Any
 
 from modelserving.worker.v1.snapshot_service_pb2 import WatchConfigResponse
 
+from bench import rotation
 from bench.processes import memory_mib
 from bench.report import Row, Table, table_of
 from modelplane.control_plane.clock import system_clock
@@ -51,15 +52,18 @@ _REPORTS: Sequence[tuple[str, Sequence[str]]] = (
 )
 
 
-async def measure(*, queries: int, users: int, members: int) -> Table:
-    """Return what reports, leases and changes of groups cost.
+async def measure(*, queries: int, users: int, members: int, endpoints: int) -> Table:
+    """Return what reports, leases, changes of groups and new values of secrets cost.
 
     Args:
         queries: Rows of usage, in 30 days.
         users: Users.
         members: Users that are added to a group at once.
+        endpoints: Endpoints with one secret.
     """
     rows = [*await _measure_leases(), *await _measure_group(users, members)]
+    async with _database() as (database, path):
+        rows += await rotation.measure(database, path, endpoints)
     rows += [*await _measure_users(users), *await _measure_usage(queries)]
     return table_of("Control plane, by what is stored", rows)
 

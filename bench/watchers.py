@@ -66,7 +66,7 @@ class Watchers:
         """Watch until cancelled."""
         async with grpc.aio.insecure_channel(target, options=_OPTIONS) as channel:
             stream = SnapshotServiceStub(channel).WatchConfig()
-            hello = Hello(worker_id=f"bench-{number}", build="bench")
+            hello = Hello(worker_id=f"bench-{number}", build="bench", takes_secrets=True)
             await stream.write(WatchConfigRequest(hello=hello))
             async for response in stream:
                 await self._take(stream, response)

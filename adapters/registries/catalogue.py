@@ -26,6 +26,7 @@ from modelplane.adapters.registries.foundation_model import (
     VERSION,
     FoundationModel,
     check_given,
+    currency_of,
 )
 from modelplane.adapters.registries.weights import Weights
 
@@ -40,7 +41,7 @@ class Catalogue:
         models: The models.
 
     Raises:
-        ValueError: Two of them are called the same.
+        ValueError: Two of them are called the same, or cost something in two currencies.
     """
 
     def __init__(self, models: Iterable[FoundationModel] = ()) -> None:
@@ -53,6 +54,9 @@ class Catalogue:
                 raise ValueError(f"name '{model.name}' is there twice")
             self._by_entity[model.entity] = model
             names.update({model.name} - {""})
+        units = {currency_of(model) for model in self if model.price or model.input_price}
+        if len(units) > 1:
+            raise ValueError(f"prices are in {' and '.join(sorted(units))}; give all in one")
 
     def __iter__(self) -> Iterator[FoundationModel]:
         """Yield the models in the order of the file."""

@@ -26,10 +26,11 @@ _ENTITY = re.compile(re.escape(ENTITY_PREFIX) + r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,1
 _NAME = re.compile(re.escape(NAME_PREFIX) + r"[A-Za-z0-9_-]{1,52}")
 _PARSER = re.compile(r"([a-z0-9_-]{1,64})?")
 _PRICE = re.compile(r"\d{1,9}(\.\d{1,9})?")
+_UNIT = re.compile(r"([A-Za-z]{1,10}) per 1M tokens")
 _MOST_TOKENS = 10_000_000
 _MOST_DIMENSIONS = 100_000
 # Of what is shown, in characters.
-_LONGEST = {"display_name": 200, "description": 4_000, "docs": 2_000, "price_unit": 100}
+_LONGEST = {"display_name": 200, "description": 4_000, "docs": 2_000}
 # What only an endpoint of the catalogue has.
 _OF_ENDPOINTS = (
     *("display_name", "description", "docs", "price", "input_price", "function_calling"),
@@ -59,9 +60,9 @@ class FoundationModel:
         display_name: Name for people; empty: the endpoint's.
         description: What it is.
         docs: Where more is told of it: a URL.
-        price: Price of what it says, which is shown; empty: none.
-        input_price: Price of what it reads, which is shown; empty: none.
-        price_unit: What prices are counted in.
+        price: Price of what it says, which is shown and what usage costs; empty: none.
+        input_price: The same of what it reads.
+        price_unit: What prices are counted in: a currency, of a million tokens.
         function_calling: Whether it calls functions, as its chat template has to let it.
         workload_type: What each of its replicas may use.
         workload_size: How many requests at a time it is for.
@@ -121,6 +122,11 @@ def _mlmodel_of(model: FoundationModel) -> str:
         *(f"  task: {model.task}", f"  weights: '{quoted}'", ""),
     ]
     return "\n".join(lines)
+
+
+def currency_of(model: FoundationModel) -> str:
+    """Return what the prices of a model are counted in."""
+    return model.price_unit.split(" ", 1)[0]
 
 
 def check_given(given: set[str], model: FoundationModel) -> None:
@@ -190,6 +196,8 @@ def _check_shown(given: set[str], model: FoundationModel) -> None:
             raise ValueError(f'{field} must be a number in quotes, such as "28.571"')
     if "price_unit" in given and not (model.price or model.input_price):
         raise ValueError("price_unit needs price or input_price")
+    if not _UNIT.fullmatch(model.price_unit):
+        raise ValueError('price_unit must be a currency per 1M tokens, as "USD per 1M tokens"')
     for field, most in _LONGEST.items():
         if len(value := getattr(model, field)) > most or "\0" in value:
             raise ValueError(f"{field} must have at most {most} characters, and no NUL")

@@ -1,7 +1,7 @@
 """Credentials that an update keeps: given in plaintext once, never returned, and still in use.
 
 A credential is kept only where it goes on to the same place: whoever may change an endpoint must
-not have its key sent to an address of their own. Before: `lifecycle`. After: `secrets.credentials`.
+not have its key sent to an address of their own. Before: `lifecycle`. After: `credential_slots`.
 """
 
 from collections.abc import Collection, Mapping
@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from modelserving.v1.endpoint_pb2 import EndpointConfig
 from modelserving.v1.external_model_pb2 import ExternalModel
 
+from modelplane.adapters.shared.credential_slots import find_credentials
 from modelplane.control_plane.errors import InvalidParameter
-from modelplane.control_plane.secrets.credentials import find_credentials
 
 
 @dataclass(frozen=True, slots=True)

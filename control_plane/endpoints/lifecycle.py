@@ -389,7 +389,8 @@ class Endpoints:
             hosted=hosted,
         )
         await changes.begin_rollout(transaction, endpoint_id, new)
-        await changes.prune_versions(transaction, endpoint_id, self._quotas.versions)
+        kept = self._quotas.versions
+        await changes.prune_versions(transaction, endpoint_id, newest=version, keep=kept)
         return soon
 
     async def _settled(

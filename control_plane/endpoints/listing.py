@@ -42,6 +42,8 @@ _ORDERS = {
 }
 _DESCENDING = " desc"
 _MAX_TOKEN = 1_024
+# Begins a token of a list in an order, which tells of it; without one a token is a name.
+_ORDERED = "."
 # PostgreSQL has no room for it.
 _NO_BIGINT = 2**63
 
@@ -84,7 +86,8 @@ class Listing:
                 value = int(endpoint.creation_timestamp)
             case OrderBy.UPDATED:
                 value = int(endpoint.last_updated_timestamp)
-        return base64.urlsafe_b64encode(orjson.dumps([value, endpoint.name])).decode()
+        place = orjson.dumps([_text_of(self.order), value, endpoint.name])
+        return _ORDERED + base64.urlsafe_b64encode(place).decode()
 
 
 ALL = Listing()
@@ -167,15 +170,27 @@ def _read_order(text: str) -> Order:
     return Order(_ORDERS[name], descending=name != text)
 
 
+def _text_of(order: Order) -> str:
+    """Return what asks for an order that is not the catalogue's."""
+    name = next(name for name, by in _ORDERS.items() if by is order.by)
+    return name + _DESCENDING if order.descending else name
+
+
 def _read_token(token: str, order: Order) -> Place | None:
     """Return the place that a token stands for."""
     _check_text("page_token", token, _MAX_TOKEN)
-    if not token or order.by is OrderBy.CATALOGUE:
-        return Place(token) if token else None
+    if not token:
+        return None
+    if token.startswith(_ORDERED) is (order.by is OrderBy.CATALOGUE):
+        raise bad_token()
+    if order.by is OrderBy.CATALOGUE:
+        return Place(token)
     try:
-        value, name = orjson.loads(base64.urlsafe_b64decode(token))
+        text, value, name = orjson.loads(base64.urlsafe_b64decode(token.removeprefix(_ORDERED)))
     except (ValueError, TypeError, binascii.Error):
         raise bad_token() from None
+    if text != _text_of(order):
+        raise bad_token()
     wanted = int if order.by in (OrderBy.CREATED, OrderBy.UPDATED) else str
     if type(value) is not wanted or not isinstance(name, str) or not is_storable(f"{value}{name}"):
         raise bad_token()

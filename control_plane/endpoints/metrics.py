@@ -15,17 +15,19 @@ from modelserving.store.v1.hosting_pb2 import ScalePolicy
 from modelserving.v1.endpoint_pb2 import RecentCalls
 from modelserving.worker.v1.metrics_service_pb2 import EndpointCounts
 
+from modelplane.control_plane.access import level_of
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.endpoints.lookup import find_endpoint
 from modelplane.control_plane.endpoints.openings import open_steps
 from modelplane.control_plane.endpoints.totals import (
+    SLOT_MS,
     EngineTotals,
     EntityTotals,
     Recent,
     Refusals,
     Totals,
 )
-from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.endpoints.metrics import (
     Reporter,
@@ -37,11 +39,12 @@ from modelplane.control_plane.store.endpoints.metrics import (
     read_totals,
     save_totals,
 )
-from modelplane.control_plane.store.endpoints.records import StoredVersion
+from modelplane.control_plane.store.endpoints.records import StoredEndpoint, StoredVersion
 from modelplane.control_plane.store.endpoints.series import (
     HOUR_SECONDS,
     Opening,
     forget,
+    forget_after,
     save_openings,
 )
 
@@ -106,13 +109,18 @@ class EndpointMetrics:
                 await forget_reporters(transaction, now_ms - _FORGET_MS)
             openings: list[Opening] = []
             stored = {}
+            ahead = []
             for endpoint_id, locked in (await lock_totals(transaction, list(by_id))).items():
                 totals, report = Totals.parse(locked.text), by_id[endpoint_id]
+                if totals.is_ahead(now_ms):
+                    ahead.append(endpoint_id)
+                totals.admit(report, now_ms)
                 live = locked.live_until_ms > now_ms
                 openings += open_steps(totals, report, now_ms, live=live)
                 totals.add(report, now_ms)
                 stored[endpoint_id] = totals.encode()
             await save_totals(transaction, stored)
+            await forget_after(transaction, ahead, now_ms + SLOT_MS)
             await save_openings(transaction, openings)
             # Once in an hour in which it is asked, so that no endpoint has more than so many.
             hours = {one.endpoint_id for one in openings if one.step_seconds == HOUR_SECONDS}
@@ -129,8 +137,7 @@ class EndpointMetrics:
             stored = {}
             for endpoint_id, locked in (await lock_totals(transaction, list(told))).items():
                 totals = Totals.parse(locked.text)
-                for entity, replicas in told[endpoint_id].items():
-                    totals.engines.setdefault(entity, EngineTotals()).note(replicas, now_ms)
+                totals.note_engines(told[endpoint_id], now_ms)
                 stored[endpoint_id] = totals.encode()
             await save_totals(transaction, stored)
 
@@ -173,7 +180,7 @@ class EndpointMetrics:
             totals.tokens_per_second(now_ms),
             _provisioned(record.active),
             totals.engines,
-            totals.refusals,
+            _told(totals.refusals, principal, record),
             now_ms,
         )
 
@@ -185,6 +192,16 @@ def _sum_up(text: str, now_ms: int) -> RecentCalls:
         client_errors=sum(one.client_errors for one in minute),
         server_errors=sum(one.server_errors for one in minute),
     )
+
+
+def _told(
+    refusals: Mapping[str, Refusals], principal: Principal, record: StoredEndpoint
+) -> Mapping[str, Refusals]:
+    """Return the refusals that a caller may know of: others are of those who manage alone."""
+    if level_of(principal, record.grants) == Level.CAN_MANAGE:
+        return refusals
+    named = ("", principal.name.casefold())
+    return {name: one for name, one in refusals.items() if name.split(" ", 2)[2] in named}
 
 
 def _provisioned(version: StoredVersion | None) -> dict[str, ScalePolicy]:

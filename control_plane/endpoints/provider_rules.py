@@ -25,8 +25,8 @@ from modelserving.v1.rules_pb2 import (
     provider_rules,
 )
 
+from modelplane.adapters.shared.credential_slots import PLAINTEXT, credential_fields
 from modelplane.control_plane.errors import InvalidParameter
-from modelplane.control_plane.secrets.credentials import PLAINTEXT, credential_fields
 
 
 @dataclass(frozen=True, slots=True)

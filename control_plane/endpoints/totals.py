@@ -26,6 +26,12 @@ ENGINE_COUNTS = ("prompt_tokens", "generation_tokens", "prefix_cache_queries", "
 # Figures come at least every half a minute.
 _FRESH_MS = 60_000
 _REMEMBERED = 64
+# Served entities whose counts an endpoint has: those that were asked last, of which so many have
+# names that are new in an hour, those of four whole configurations. Without a bound, whoever
+# renames them again and again makes totals that are read and written whole with each report.
+MAX_ENTITIES = 100
+MAX_NEW_NAMES = 60
+_HOUR_MS = 3_600_000
 # An endpoint has at most 20 limits, each on two units; those that it had before are told a while.
 _LIMITS = 100
 _MOST = 2**63 - 1
@@ -173,6 +179,8 @@ class Totals:
         engines: What engines say of themselves, by served entity.
         first_chunks: Streams by the time to their first chunk, as `latency`, by served entity.
         refusals: Of each limit; see `limit_name`.
+        new_names: The hour, since the epoch, in which an entity last had a name that was not known,
+            and how many had in it.
     """
 
     entities: dict[str, EntityTotals] = field(default_factory=dict)
@@ -181,6 +189,7 @@ class Totals:
     engines: dict[str, EngineTotals] = field(default_factory=dict)
     first_chunks: dict[str, list[int]] = field(default_factory=dict)
     refusals: dict[str, Refusals] = field(default_factory=dict)
+    new_names: list[int] = field(default_factory=lambda: [0, 0])
 
     @classmethod
     def parse(cls, text: str) -> "Totals":
@@ -193,11 +202,27 @@ class Totals:
             {name: EngineTotals(**item) for name, item in value.get("engines", {}).items()},
             value.get("first_chunks", {}),
             {name: Refusals(**item) for name, item in value.get("refusals", {}).items()},
+            value.get("new_names", [0, 0]),
         )
 
     def encode(self) -> str:
         """Return the totals as JSON."""
         return orjson.dumps(self).decode()
+
+    def admit(self, counts: EndpointCounts, now_ms: int) -> None:
+        """Take the names from entities with new ones, beyond those that an hour may have.
+
+        Call it before `add`, with the same.
+        """
+        hour = now_ms // _HOUR_MS
+        for entity in counts.entities:
+            if not entity.served_entity_name or entity.served_entity_name in self.entities:
+                continue
+            names = self.new_names[1] if self.new_names[0] == hour else 0
+            if names < MAX_NEW_NAMES:
+                self.new_names = [hour, names + 1]
+            else:
+                entity.served_entity_name = ""
 
     def add(self, counts: EndpointCounts, now_ms: int) -> None:
         """Add what a worker counted."""
@@ -205,7 +230,9 @@ class Totals:
         recent, tokens = self.slots.setdefault(slot, {}), self.tokens.setdefault(slot, {})
         for entity in counts.entities:
             name = entity.served_entity_name
-            self.entities.setdefault(name, EntityTotals()).add(entity)
+            totals = self.entities.pop(name, None) or EntityTotals()
+            totals.add(entity)
+            self.entities[name] = totals
             if used := entity.input_tokens + entity.output_tokens:
                 tokens[name] = tokens.get(name, 0) + used
             for status, calls in entity.requests.items():
@@ -218,7 +245,23 @@ class Totals:
                 self.first_chunks[name] = _add_up(before, entity.first_chunk_buckets)
         if counts.refusals:
             self._refuse(counts.refusals, now_ms)
+        for gone in list(self.entities)[:-MAX_ENTITIES]:
+            del self.entities[gone]
+            self.first_chunks.pop(gone, None)
         self._prune(now_ms)
+
+    def note_engines(self, told: Mapping[str, Mapping[str, EngineFigures]], now_ms: int) -> None:
+        """Take what engines say of themselves, by served entity and replica."""
+        for name, replicas in told.items():
+            engines = self.engines.pop(name, None) or EngineTotals()
+            engines.note(replicas, now_ms)
+            self.engines[name] = engines
+        for gone in list(self.engines)[:-MAX_ENTITIES]:
+            del self.engines[gone]
+
+    def is_ahead(self, now_ms: int) -> bool:
+        """Tell whether calls came at a time that is still to come: a clock was set back since."""
+        return any(int(slot) > now_ms // SLOT_MS + 1 for slot in self.slots)
 
     def last_step(self, entity: str) -> int:
         """Return the last slot in which a served entity was asked, if that is within a minute."""

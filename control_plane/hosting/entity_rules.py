@@ -11,6 +11,7 @@ from types import MappingProxyType
 from google.protobuf.message import Message
 from modelserving.v1.endpoint_pb2 import EndpointConfig, ServedEntity
 
+from modelplane.adapters.shared.credential_slots import parse_reference
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.hosting.throughput_rules import (
     check_burst,
@@ -23,7 +24,6 @@ from modelplane.control_plane.hosting.workloads import (
     SIZES,
     Workloads,
 )
-from modelplane.control_plane.secrets.credentials import parse_reference
 
 MAX_VARIABLES = 30
 MAX_CONCURRENCY = 1024

@@ -1,24 +1,26 @@
-"""Credentials inside a configuration: found by reflection, sealed at rest, resolved for workers.
+"""Credentials inside a configuration: sealed at rest, opened for workers and launchers.
 
-A credential is a pair of string fields F and F_plaintext anywhere inside an external model. F
-refers to a stored secret; F_plaintext is the value, which is taken out of the configuration before
-it is stored and sealed beside it. An environment variable of a hosted model may be a reference too.
+Where they are says `credential_slots`. A value is taken out of the configuration before it is
+stored and sealed beside it; a reference to a secret stays. An environment variable of a hosted
+model may be a reference too.
 
 Before: `endpoints.lifecycle`, `references`, `snapshots.builder`. After: `encryption`,
 `store.secrets.scopes`.
 """
 
 import logging
-import re
 from collections.abc import Collection, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TypeAlias
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from google.protobuf.message import Message
 from modelserving.v1.endpoint_pb2 import EndpointConfig
 
+from modelplane.adapters.shared.credential_slots import (
+    PLAINTEXT,
+    CredentialSlot,
+    find_credentials,
+    parse_reference,
+)
 from modelplane.adapters.shared.telemetry import log_fields
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.secrets.encryption import SealBroken, Sealer
@@ -29,52 +31,6 @@ from modelplane.control_plane.store.secrets.scopes import SecretName, load_secre
 from modelplane.control_plane.store.secrets.sealed import credential_place, secret_place
 
 _log = logging.getLogger(__name__)
-
-PLAINTEXT = "_plaintext"
-_REFERENCE = re.compile(r"\{\{secrets/([A-Za-z0-9_.-]{1,128})/([A-Za-z0-9_.-]{1,128})\}\}")
-
-
-@dataclass(frozen=True, slots=True)
-class CredentialSlot:
-    """One credential of a configuration, which the setters change in place."""
-
-    entity: str
-    # Where it is inside the external model, for example `openai_config.openai_api_key`.
-    name: str
-    # Not in the repr: it may hold a secret.
-    message: Message = field(repr=False)
-    # Name of the field F.
-    field_name: str
-
-    @property
-    def path(self) -> str:
-        """Key of the sealed value."""
-        return f"{self.entity}/{self.name}{PLAINTEXT}"
-
-    @property
-    def reference(self) -> str:
-        """The reference; empty when there is none."""
-        return str(getattr(self.message, self.field_name))
-
-    @property
-    def plaintext(self) -> str:
-        """The value itself; empty when there is none."""
-        return str(getattr(self.message, self.field_name + PLAINTEXT))
-
-    def take_plaintext(self) -> str:
-        """Remove the value and return it."""
-        value = self.plaintext
-        self.message.ClearField(self.field_name + PLAINTEXT)
-        return value
-
-    def resolve(self, value: str) -> None:
-        """Put the value in, in place of a reference.
-
-        Without the line end that files and shells leave behind: no credential has one, and no
-        header could carry it.
-        """
-        self.message.ClearField(self.field_name)
-        setattr(self.message, self.field_name + PLAINTEXT, value.strip())
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,18 +74,6 @@ def find_slots(config: EndpointConfig) -> Iterator[Slot]:
                 yield VariableSlot(entity.name, variable, entity.environment_vars)
 
 
-def find_credentials(config: EndpointConfig) -> Iterator[CredentialSlot]:
-    """Yield every credential slot of the external models in `config`, filled or not."""
-    for entity in config.served_entities:
-        if entity.HasField("external_model"):
-            yield from _slots_in(entity.external_model, entity.name, "")
-
-
-def credential_fields(message: Message) -> Sequence[str]:
-    """Return the names of the credential fields F that the message has itself."""
-    return _shape(message.DESCRIPTOR)[0]
-
-
 def take_plaintexts(config: EndpointConfig) -> dict[str, str]:
     """Remove every plaintext credential from `config` and return them by path."""
     taken = {slot.path: slot.take_plaintext() for slot in find_credentials(config)}
@@ -139,12 +83,6 @@ def take_plaintexts(config: EndpointConfig) -> dict[str, str]:
 def reference_to(name: SecretName) -> str:
     """Return the reference to a secret."""
     return f"{{{{secrets/{name[0]}/{name[1]}}}}}"
-
-
-def parse_reference(text: str) -> SecretName | None:
-    """Return scope and key of a reference; None when `text` is none."""
-    match = _REFERENCE.fullmatch(text.strip())
-    return (match[1], match[2]) if match else None
 
 
 def find_references(config: EndpointConfig) -> dict[SecretName, Slot]:
@@ -211,7 +149,7 @@ class CredentialVault:
 
 
 class CredentialResolver:
-    """Fills in the credentials of configurations for workers."""
+    """Opens the credentials of configurations for workers and launchers."""
 
     def __init__(self, sealer: Sealer) -> None:
         self._sealer = sealer
@@ -238,30 +176,36 @@ class CredentialResolver:
 
         Each secret is opened once.
         """
-        copies = [_copy(config) for _, config in configs]
-        slots = [list(find_slots(config)) for config in copies]
-        secrets = await self._open_secrets(session, slots)
-        versions = [(endpoint_id, config.config_version) for endpoint_id, config in configs]
-        credentials = await self._open_credentials(session, versions)
-        for version, of_config in zip(versions, slots, strict=True):
-            given = credentials.get(version, {})
-            for slot in of_config:
-                if slot.path in given:
-                    value = given[slot.path]
-                else:
-                    name = parse_reference(slot.reference)
-                    value = secrets.get(name) if name else None
-                if value is not None:
-                    slot.resolve(value)
+        copies = [_copy(config) for config in await self.fill_given(session, configs)]
+        slots = [slot for config in copies for slot in find_slots(config)]
+        names = [parse_reference(slot.reference) for slot in slots]
+        values = await self.open_secrets(session, {name for name in names if name})
+        for slot, name in zip(slots, names, strict=True):
+            value = values.get(name) if name else None
+            if value is not None:
+                slot.resolve(value)
         return copies
 
-    async def _open_secrets(
-        self, session: Session, slots: Sequence[Sequence[Slot]]
+    async def fill_given(
+        self, session: Session, configs: Sequence[tuple[str, EndpointConfig]]
+    ) -> list[EndpointConfig]:
+        """Return configurations with the values that were given in them; references stay.
+
+        One in which none was given is returned as it is.
+        """
+        versions = [(endpoint_id, config.config_version) for endpoint_id, config in configs]
+        credentials = await self._open_credentials(session, versions)
+        return [
+            _filled(config, credentials[version]) if version in credentials else config
+            for version, (_, config) in zip(versions, configs, strict=True)
+        ]
+
+    async def open_secrets(
+        self, session: Session, names: Collection[SecretName]
     ) -> dict[SecretName, str | None]:
-        references = {slot.reference for of_config in slots for slot in of_config}
-        names = {name for text in references if (name := parse_reference(text))}
+        """Return the values of those secrets `names` that exist; None: it cannot be opened."""
         stored = await load_secrets(session, names)
-        known = list(names & stored.keys())
+        known = [name for name in names if name in stored]
         values = await self._open([(stored[name], secret_place(name)) for name in known])
         return dict(zip(known, values, strict=True))
 
@@ -299,28 +243,16 @@ def _text(value: bytes | SealBroken, place: bytes) -> str | None:
         return None
 
 
+def _filled(config: EndpointConfig, given: Mapping[str, str | None]) -> EndpointConfig:
+    copy = _copy(config)
+    for slot in find_credentials(copy):
+        value = given.get(slot.path)
+        if value is not None:
+            slot.resolve(value)
+    return copy
+
+
 def _copy(config: EndpointConfig) -> EndpointConfig:
     copy = EndpointConfig()
     copy.CopyFrom(config)
     return copy
-
-
-def _slots_in(message: Message, entity: str, prefix: str) -> Iterator[CredentialSlot]:
-    names, children = _shape(message.DESCRIPTOR)
-    for name in names:
-        yield CredentialSlot(entity, prefix + name, message, name)
-    for child in children:
-        if message.HasField(child):
-            yield from _slots_in(getattr(message, child), entity, f"{prefix}{child}.")
-
-
-@lru_cache
-def _shape(descriptor: Descriptor) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    fields = descriptor.fields_by_name
-    names = tuple(name for name in fields if name + PLAINTEXT in fields)
-    children = tuple(
-        name
-        for name, child in fields.items()
-        if child.type == FieldDescriptor.TYPE_MESSAGE and not child.is_repeated
-    )
-    return names, children

@@ -93,15 +93,17 @@ async def require_no_users(
     )
 
 
-async def revise_users(transaction: Transaction, scope: str, key: str | None) -> int | None:
-    """Record a change of every endpoint that uses the secret (None: any of the scope).
+async def revise_users(transaction: Transaction, name: SecretName) -> int | None:
+    """Record for every endpoint that uses a secret that its value changed.
 
     Returns the last revision; None when no endpoint uses it.
     """
     # An endpoint whose transaction read the old value has committed by now, or will read the new.
     await transaction.hold_revisions()
-    users = await find_users(transaction.session, scope, key)
-    return await transaction.revise_all(EventKind.ENDPOINT, users) if users else None
+    users = await find_users(transaction.session, *name)
+    if not users:
+        return None
+    return await transaction.revise_all(EventKind.ENDPOINT, users, "/".join(name))
 
 
 async def require_unused(transaction: Transaction, scope: str) -> None:

@@ -181,7 +181,7 @@ class Secrets:
                     f"Scope '{scope}' holds {MAX_SECRETS} secrets, the most that are allowed; "
                     "delete one first, or use another scope."
                 )
-            revision = await revise_users(transaction, scope, key)
+            revision = await revise_users(transaction, name)
         if revision is not None:
             await self._rollout.wait_applied(revision)
 

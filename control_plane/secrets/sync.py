@@ -147,7 +147,7 @@ class SecretSync:
                 await remove_secret(transaction, name)
             else:
                 await put_secret(transaction, name, sealed, self._clock())
-            await revise_users(transaction, *name)
+            await revise_users(transaction, name)
         _log.info("a secret changed in its store", extra=log_fields(scope=name[0], key=name[1]))
 
     async def _stored_value(self, name: SecretName) -> bytes | None:

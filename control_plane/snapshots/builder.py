@@ -15,10 +15,12 @@ from modelserving.worker.v1.snapshot_pb2 import (
     IssuerResource,
     Membership,
     PrincipalResource,
+    SecretResource,
     TokenResource,
     VerificationKey,
 )
 
+from modelplane.adapters.shared.credential_slots import names_referred_to
 from modelplane.adapters.shared.guardrail_rules import NO_JUDGES, DefaultJudges
 from modelplane.adapters.shared.jwt.keys import EDDSA
 from modelplane.control_plane.hosting.worker_view import build_group
@@ -36,6 +38,7 @@ from modelplane.control_plane.store.hosting.groups import load as load_groups
 from modelplane.control_plane.store.identity.issuers import load_outside_issuers, own_name
 from modelplane.control_plane.store.identity.principals import StoredPrincipal, load_principals
 from modelplane.control_plane.store.identity.tokens import StoredToken, load_tokens
+from modelplane.control_plane.store.secrets.scopes import SecretName
 from modelplane.control_plane.store.secrets.signing_keys import load_signing_keys
 from modelplane.control_plane.store.states import EventKind, LastUpdate, Phase
 
@@ -45,7 +48,7 @@ Resource: TypeAlias = (
 
 
 class ResourceBuilder:
-    """Loads resources from the store, with every credential resolved."""
+    """Loads resources from the store, with every credential but those that are secrets' values."""
 
     def __init__(self, resolver: CredentialResolver, judges: DefaultJudges = NO_JUDGES) -> None:
         """Load with credentials from `resolver`; `judges`: who judges where nobody is named."""
@@ -73,6 +76,17 @@ class ResourceBuilder:
                 groups = await load_groups(session, keys)
                 return {item.id: build_group(item) for item in groups}
 
+    async def load_secrets(
+        self, session: Session, names: Collection[str]
+    ) -> Mapping[str, SecretResource]:
+        """Return the secrets `names`, as `scope/key`; without a value those that are gone."""
+        pairs = [_pair(name) for name in names]
+        values = await self._resolver.open_secrets(session, pairs) if pairs else {}
+        return {
+            name: SecretResource(name=name, value=values.get(pair))
+            for name, pair in zip(names, pairs, strict=True)
+        }
+
     async def _endpoints(
         self, session: Session, ids: Collection[str] | None
     ) -> list[EndpointResource]:
@@ -83,10 +97,10 @@ class ResourceBuilder:
             for version in _versions_to_push(endpoint)
             if version is not None
         ]
-        resolved = await self._resolver.resolve_all(session, pushed)
+        filled = await self._resolver.fill_given(session, pushed)
         configs = {
             (endpoint_id, config.config_version): config
-            for (endpoint_id, _), config in zip(pushed, resolved, strict=True)
+            for (endpoint_id, _), config in zip(pushed, filled, strict=True)
         }
         keys = await self._resolver.pseudonym_keys(
             session, [endpoint.id for endpoint in stored if _has_pseudonyms(endpoint)]
@@ -104,6 +118,11 @@ class ResourceBuilder:
             resource.safety_judge.CopyFrom(judge)
         if judge := self._judges.of_topics(guardrails):
             resource.topics_judge.CopyFrom(judge)
+
+
+def _pair(name: str) -> SecretName:
+    scope, _, key = name.partition("/")
+    return scope, key
 
 
 def _has_pseudonyms(endpoint: StoredEndpoint) -> bool:
@@ -129,6 +148,7 @@ def _build_endpoint(
         configs[endpoint.id, version.version] if version else None
         for version in _versions_to_push(endpoint)
     )
+    names = {name for config in (active, prepared) if config for name in names_referred_to(config)}
     settings = endpoint.settings
     failed = endpoint.active is None and endpoint.last_update is LastUpdate.FAILED
     return EndpointResource(
@@ -156,6 +176,7 @@ def _build_endpoint(
             if version is not None
             for model in version.hosted
         ],
+        secret_names=sorted(names),
     )
 
 

@@ -55,22 +55,27 @@ class Encodings:
 
     def __init__(self, cache: SnapshotCache) -> None:
         self._cache = cache
-        # By what the cache was at, and the worker.
-        self._deltas: WeakValueDictionary[tuple[str, int, int], Encoded] = WeakValueDictionary()
-        self._snapshots: WeakValueDictionary[tuple[str, int], _Snapshot] = WeakValueDictionary()
+        # By what the cache was at, and the worker, and whether that takes secrets by reference.
+        self._deltas: WeakValueDictionary[tuple[str, int, int, bool], Encoded]
+        self._deltas = WeakValueDictionary()
+        self._snapshots: WeakValueDictionary[tuple[str, int, bool], _Snapshot]
+        self._snapshots = WeakValueDictionary()
 
-    def delta_after(self, revision: int) -> Encoded | None:
+    def delta_after(self, revision: int, *, by_reference: bool = True) -> Encoded | None:
         """Return the first message of what changed after a revision; None: nothing did."""
-        key = self._cache.store_id, self._cache.revision, revision
+        key = self._cache.store_id, self._cache.revision, revision, by_reference
         found = self._deltas.get(key)
-        if found is None and (delta := next(self._cache.changes_since(revision), None)):
-            found = self._deltas[key] = Encoded(WatchConfigResponse(delta=delta))
+        if found is None:
+            changes = self._cache.changes_since(revision, by_reference=by_reference)
+            if delta := next(changes, None):
+                found = self._deltas[key] = Encoded(WatchConfigResponse(delta=delta))
         return found
 
-    def snapshot(self) -> Iterator[Encoded]:
+    def snapshot(self, *, by_reference: bool = True) -> Iterator[Encoded]:
         """Yield the parts of the full snapshot, as it is now."""
-        key = self._cache.store_id, self._cache.revision
+        key = self._cache.store_id, self._cache.revision, by_reference
         found = self._snapshots.get(key)
         if found is None:
-            found = self._snapshots[key] = _Snapshot(self._cache.chunks())
+            chunks = self._cache.chunks(by_reference=by_reference)
+            found = self._snapshots[key] = _Snapshot(chunks)
         yield from found

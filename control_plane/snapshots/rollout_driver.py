@@ -197,10 +197,7 @@ class RolloutDriver:
         """Return when the endpoint has no rollout in progress, at the latest after two seconds."""
         async for _ in _looks(self._stepped):
             async with self._database.read() as session:
-                if await rollouts.is_settled(session, endpoint_id):
-                    return
-                if await rollouts.awaits_groups(session, endpoint_id):
-                    # That takes far longer than an answer.
+                if not await rollouts.awaits_workers(session, endpoint_id):
                     return
 
     async def wait_applied(self, revision: int) -> None:

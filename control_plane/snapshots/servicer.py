@@ -72,14 +72,18 @@ class SnapshotServicer:
     ) -> AsyncIterator[bytes]:
         """Stream the configuration until the worker leaves or is dropped."""
         hello = await self._read_hello(request_iterator, context)
-        resume = self._cache.retains(hello.store_id, hello.last_revision)
+        # With values inside endpoints, a new one would have to be told for each of them.
+        known = not (hello.takes_secrets and hello.holds_values)
+        resume = known and self._cache.retains(hello.store_id, hello.last_revision)
         watcher = Watcher(hello.worker_id, hello.build, hello.last_revision if resume else 0)
         self._watchers.add(watcher)
         fields = {"worker": watcher.worker_id, "revision": hello.last_revision, "resume": resume}
         _log.info("worker connected", extra=log_fields(**fields))
         reader = asyncio.create_task(self._read(request_iterator, watcher))
         try:
-            async for response in self._responses(watcher, resume=resume):
+            async for response in self._responses(
+                watcher, resume=resume, by_reference=hello.takes_secrets
+            ):
                 yield response
         finally:
             reader.cancel()
@@ -125,14 +129,16 @@ class SnapshotServicer:
             # The worker is leaving, or has to come back and say it again.
             watcher.drop()
 
-    async def _responses(self, watcher: Watcher, *, resume: bool) -> AsyncIterator[bytes]:
+    async def _responses(
+        self, watcher: Watcher, *, resume: bool, by_reference: bool
+    ) -> AsyncIterator[bytes]:
         store_id, sent = (self._cache.store_id, watcher.acked_revision) if resume else ("", 0)
         urgent_sent = sent
         while not watcher.dropped:
             # Cleared before reading, so that a change in between is not slept through.
             watcher.wake.clear()
             if not self._cache.retains(store_id, sent):
-                for chunk in self._encodings.snapshot():
+                for chunk in self._encodings.snapshot(by_reference=by_reference):
                     store_id, sent = chunk.store_id, chunk.revision
                     yield chunk.data
                 urgent_sent = sent
@@ -140,7 +146,7 @@ class SnapshotServicer:
             urgent, urgent_sent = self._cache.urgent_since(urgent_sent, sent)
             if urgent:
                 yield WatchConfigResponse(delta=urgent).SerializeToString()
-            if delta := self._encodings.delta_after(sent):
+            if delta := self._encodings.delta_after(sent, by_reference=by_reference):
                 sent = delta.revision
                 yield delta.data
                 continue

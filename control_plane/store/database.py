@@ -82,8 +82,12 @@ class Transaction:
         """Record a change of `key` and return its revision: see `revise_all`."""
         return await self.revise_all(kind, [key])
 
-    async def revise_all(self, kind: EventKind, keys: Sequence[str]) -> int:
+    async def revise_all(
+        self, kind: EventKind, keys: Sequence[str], secret: str | None = None
+    ) -> int:
         """Record a change of each of `keys` (at least one), in order; return the last revision.
+
+        With `secret`, as `scope/key`, its value is all that changed of endpoints.
 
         The counter's row stays locked until the commit, so a reader that has seen revision n has
         seen every revision below it. Call it late: other writers wait from here on.
@@ -100,7 +104,7 @@ class Transaction:
         await self.session.exec(
             insert(EventRow),
             params=[
-                {"revision": revision, "kind": kind, "key": key}
+                {"revision": revision, "kind": kind, "key": key, "secret": secret}
                 for revision, key in zip(revisions, keys, strict=True)
             ],
         )

@@ -3,17 +3,16 @@
 Before: `database`. Beside: `faults`, which tells what their errors mean.
 """
 
-import sqlite3
 import time
-from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext, make_url
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from modelplane.control_plane.store.faults import is_unwritable
+from modelplane.control_plane.store.sqlite_driver import Begin, module
 
 # Connections at rest, and those that a rush may open besides.
 _POOL_SIZE = 10
@@ -90,7 +89,7 @@ def _engine(
         return create_async_engine(
             make_url(url), pool_pre_ping=True, connect_args=arguments, **options
         )
-    engine = create_async_engine(url, **options)
+    engine = create_async_engine(url, module=module(), **options)
     event.listen(engine.sync_engine, "connect", _configure_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     event.listen(engine.sync_engine, "handle_error", _give_up_unwritable)
@@ -149,37 +148,4 @@ def _give_up_unwritable(context: ExceptionContext) -> None:
 
 def _begin_sqlite(connection: Any) -> None:  # noqa: ANN401 - SQLAlchemy's event signature
     writes = connection.get_execution_options().get("modelplane_writes", False)
-    begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
-    try:
-        # Once to the driver's thread and back, where SQLAlchemy goes there for each cursor thrice.
-        connection.connection.dbapi_connection.run_async(lambda driver: driver.execute(begin))
-    except sqlite3.Error:
-        # What is wrong is told, and dealt with, as for every other statement.
-        connection.exec_driver_sql(begin)
-
-
-async def fetch_from_sqlite(
-    connection: AsyncConnection, statement: str, parameters: Sequence[Any]
-) -> Iterable[Sequence[Any]]:
-    """Return the rows of a statement, with one visit to the driver's thread."""
-    raw = await connection.get_raw_connection()
-    driver: Any = raw.driver_connection
-    try:
-        found: Iterable[Sequence[Any]] = await driver.execute_fetchall(statement, parameters)
-    except sqlite3.Error:
-        # As in `_begin_sqlite`.
-        return (await connection.exec_driver_sql(statement, tuple(parameters))).all()
-    return found
-
-
-async def run_on_sqlite(
-    connection: AsyncConnection, statement: str, rows: Sequence[tuple[Any, ...]]
-) -> None:
-    """Execute a statement for each row of parameters, with one visit to the driver's thread."""
-    raw = await connection.get_raw_connection()
-    driver: Any = raw.driver_connection
-    try:
-        await driver.executemany(statement, rows)
-    except sqlite3.Error:
-        # As in `_begin_sqlite`; what was done for some rows is done again.
-        await connection.exec_driver_sql(statement, list(rows))
+    connection.connection.dbapi_connection.begin(Begin.WRITE if writes else Begin.READ)

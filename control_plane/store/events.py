@@ -26,6 +26,8 @@ class Event:
     revision: int
     kind: EventKind
     key: str
+    # The secret whose value is all that changed of an endpoint; None: more may have.
+    secret: str | None
 
 
 async def read_head(session: Session) -> Head:
@@ -38,12 +40,12 @@ async def read_events(session: Session, after: int, until: int) -> list[Event]:
     """Return the events with `after` < revision <= `until`, in order."""
     query = (
         # Columns, since objects that the session keeps an eye on cost several times as much.
-        select(EventRow.revision, EventRow.kind, EventRow.key)
+        select(EventRow.revision, EventRow.kind, EventRow.key, EventRow.secret)
         .where(col(EventRow.revision) > after, col(EventRow.revision) <= until)
         .order_by(col(EventRow.revision))
     )
     rows = (await session.exec(query)).all()
-    return [Event(revision, EventKind(kind), key) for revision, kind, key in rows]
+    return [Event(revision, EventKind(kind), key, secret) for revision, kind, key, secret in rows]
 
 
 async def compact(transaction: Transaction, keep: int) -> None:

@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col, delete, select, update
 
 from modelplane.control_plane.store.database import Session, Transaction
-from modelplane.control_plane.store.engine import fetch_from_sqlite, run_on_sqlite
 from modelplane.control_plane.store.tables import QuotaRow, ReplicaRow
 from modelplane.control_plane.store.upsert import insert_for
 
@@ -93,7 +92,7 @@ async def save_counters(transaction: Transaction, counters: Mapping[bytes, Count
         for key, counter in sorted(counters.items())
     ]
     if connection.dialect.name == "sqlite":
-        await run_on_sqlite(connection, _SAVE_SQLITE, rows)
+        await connection.exec_driver_sql(_SAVE_SQLITE, rows)
         return
     _, save = _statements(connection.dialect)
     await connection.exec_driver_sql(save, rows)
@@ -108,7 +107,7 @@ async def _read_sqlite(
     for start in range(0, len(ordered), _BATCH):
         batch = ordered[start : start + _BATCH]
         query = f"{_READ_SQLITE} ({', '.join('?' * len(batch))})"
-        for row in await fetch_from_sqlite(connection, query, batch):
+        for row in await connection.exec_driver_sql(query, tuple(batch)):
             counters[row[0]] = Counter(*row[1:])
     return counters
 

@@ -1,8 +1,7 @@
 """The SQL tables. Rows never leave `control_plane.store`.
 
-Times are milliseconds since the epoch. A column of bytes holds one message, as it is serialized: to
-add a field to that is no change of a table. Changes to this file need a migration in
-`migrations/versions`, and then `python -m tests.newest_schema`.
+Times are milliseconds since the epoch. A column of bytes holds one serialized message: to add a
+field is no change of a table. Others need a migration, and then `python -m tests.newest_schema`.
 """
 
 from sqlalchemy import (
@@ -43,6 +42,8 @@ class EventRow(SQLModel, table=True):
     kind: str
     # Identifier of what changed; of an issuer, its `iss` claim.
     key: str
+    # The secret, as `scope/key`, whose new value is all that changed of an endpoint.
+    secret: str | None = None
 
 
 class EndpointRow(SQLModel, table=True):

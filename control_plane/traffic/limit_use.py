@@ -11,10 +11,11 @@ from modelserving.store.v1.settings_pb2 import EndpointSettings
 from modelserving.v1.traffic_service_pb2 import LimitInUse, LimitUse
 
 from modelplane.adapters.shared.limit_keys import counter_key
+from modelplane.control_plane.access import level_of
 from modelplane.control_plane.endpoints.lookup import find_endpoint
 from modelplane.control_plane.endpoints.totals import Refusals, Totals, limit_name
 from modelplane.control_plane.limits.quota import WINDOW_MS, standing
-from modelplane.control_plane.principal import Principal
+from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.shared_clock import SharedClock
 from modelplane.control_plane.store.database import Database, Session
 from modelplane.control_plane.store.endpoints.metrics import read_totals
@@ -58,6 +59,10 @@ class LimitsInUse:
     async def read(self, principal: Principal, name: str) -> LimitUse:
         """Return what is used of the limits of an endpoint.
 
+        What others use by limits that name them is told to those who manage the endpoint alone, as
+        usage is: who may view it would see, minute by minute, when a colleague works. With figures
+        or names alone it would be told as well, since limits can be looked up.
+
         Raises:
             NotFound: There is none that the principal may see.
             StoreUnavailable: The database does not answer.
@@ -65,7 +70,15 @@ class LimitsInUse:
         async with self._database.read() as session:
             endpoint = await find_endpoint(session, principal, name)
             limits = list(_limits(endpoint.settings))
-            keys = await _counters(session, endpoint.id, limits, principal)
+            subjects = await _subjects(session, limits, principal)
+            if level_of(principal, endpoint.grants) < Level.CAN_MANAGE:
+                told = {"", principal.id, *principal.group_ids}
+                known = [pair for pair in zip(limits, subjects, strict=True) if pair[1] in told]
+                limits, subjects = [one for one, _ in known], [one for _, one in known]
+            keys = [
+                b"" if subject is None else counter_key(endpoint.id, limit.unit, subject)
+                for limit, subject in zip(limits, subjects, strict=True)
+            ]
             counters = await read_counters(session, [key for key in keys if key])
             totals = Totals.parse(await read_totals(session, endpoint.id))
             now_ms = await self._clock.now_ms(session)
@@ -105,19 +118,19 @@ def _add(found: dict[str, _Limit], limit: _Limit) -> None:
     there.amount = min(there.amount, limit.amount)
 
 
-async def _counters(
-    session: Session, endpoint_id: str, limits: Sequence[_Limit], caller: Principal
-) -> list[bytes]:
-    """Return the counter of each limit; empty where whom it names is gone."""
+async def _subjects(
+    session: Session, limits: Sequence[_Limit], caller: Principal
+) -> list[str | None]:
+    """Return whose use each limit counts; empty: of all; None: whom it names is gone."""
     names = {limit.principal for limit in limits if limit.principal}
     ids = {
         (grantee.kind.value, grantee.name.casefold()): grantee.id
         for grantee in await find_by_folded_names(session, names)
     }
-    keys = []
+    subjects: list[str | None] = []
     for limit in limits:
         subject: str | None = "" if limit.key == "endpoint" else caller.id
         if limit.principal:
             subject = ids.get((_KINDS.get(limit.key, limit.key), limit.principal.casefold()))
-        keys.append(b"" if subject is None else counter_key(endpoint_id, limit.unit, subject))
-    return keys
+        subjects.append(subject)
+    return subjects

@@ -1,6 +1,7 @@
 """The prices that costs are computed from: administrators set them, everybody reads them.
 
-Before: `servicer`. After: `store.usage.prices`.
+Models of the catalogue that say what they cost do so until somebody sets a price of them. Before:
+`servicer`. After: `store.usage.prices`.
 """
 
 import re
@@ -8,15 +9,20 @@ from collections.abc import Iterable, Sequence
 
 from modelserving.v1.usage_service_pb2 import Price as Told
 
+from modelplane.adapters.registries.catalogue import Catalogue
+from modelplane.adapters.registries.foundation_model import currency_of
 from modelplane.control_plane.access import require_admin
-from modelplane.control_plane.errors import InvalidParameter
+from modelplane.control_plane.errors import AlreadyExists, InvalidParameter
 from modelplane.control_plane.principal import Principal
 from modelplane.control_plane.store.database import Database, is_storable
+from modelplane.control_plane.store.usage.ledger import HOSTED
 from modelplane.control_plane.store.usage.periods import HOUR_MS
 from modelplane.control_plane.store.usage.prices import (
     PRICE_DECIMALS,
     Price,
+    has_catalogue_prices,
     read_prices,
+    replace_catalogue_prices,
     replace_prices,
 )
 
@@ -28,17 +34,58 @@ _CURRENCY = re.compile(r"[A-Za-z]{1,10}")
 _LAST_MS = 253_402_300_800_000
 
 
-class UsagePrices:
-    """The prices of models' tokens."""
+# Another process that starts may store the same.
+_ATTEMPTS = 3
 
-    def __init__(self, database: Database) -> None:
+
+class UsagePrices:
+    """The prices of models' tokens.
+
+    Args:
+        database: Where they are stored.
+        catalogue: Whose models say what they cost where nothing else is set.
+    """
+
+    def __init__(self, database: Database, catalogue: Catalogue) -> None:
         self._database = database
+        self._catalogue = [
+            Price(
+                provider=HOSTED,
+                model=model.entity,
+                from_ms=0,
+                input=_number(model.input_price or "0", "input_price"),
+                output=_number(model.price or "0", "price"),
+                cached_input=None,
+                currency=currency_of(model),
+            )
+            for model in catalogue
+            if model.price or model.input_price
+        ]
+
+    async def reconcile(self) -> None:
+        """Let the catalogue's prices count, and those no more that it has not any more.
+
+        Raises:
+            StoreUnavailable: The database does not answer.
+        """
+        async with self._database.read() as session:
+            if await has_catalogue_prices(session, self._catalogue):
+                return
+        for attempt in range(_ATTEMPTS):
+            try:
+                async with self._database.write() as transaction:
+                    await replace_catalogue_prices(transaction, self._catalogue)
+            except AlreadyExists:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+            else:
+                return
 
     async def read(self) -> list[Told]:
-        """Return all prices, by provider, model and time."""
+        """Return all prices that are set, by provider, model and time."""
         async with self._database.read() as session:
             stored = await read_prices(session)
-        return [_told(price) for _, price in sorted(stored.prices.items())]
+        return [_told(price) for price in stored.set_prices]
 
     async def replace(self, principal: Principal, prices: Sequence[Told]) -> list[Told]:
         """Replace all prices, and return them as they are now.
@@ -53,7 +100,7 @@ class UsagePrices:
         new = [_parse(price, f"prices[{place}]") for place, price in enumerate(prices)]
         _check_together(new)
         async with self._database.write() as transaction:
-            await replace_prices(transaction, new)
+            await replace_prices(transaction, new, self._catalogue)
         ordered = sorted(new, key=lambda price: (price.provider, price.model, price.from_ms))
         return [_told(price) for price in ordered]
 

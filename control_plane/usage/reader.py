@@ -4,6 +4,7 @@ Before: `servicer`. After: `store.usage.queries`, `store.usage.sums`. What write
 `intake`.
 """
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ from modelplane.control_plane.store.usage.request_tags import UNREADABLE
 from modelplane.control_plane.store.usage.sources import OWN_TAG, TAGS
 from modelplane.control_plane.store.usage.sums import DIMENSIONS, sum_queries
 from modelplane.control_plane.store.usage.tags import decode_tags
+from modelplane.control_plane.time_span import check_time_span
 
 MAX_RESULTS = 1_000
 MAX_GROUPS = 10_000
@@ -192,6 +194,9 @@ def _check(principal: Principal, selected: UsageFilter) -> None:
     _check_texts(selected.endpoint, selected.served_entity, selected.requester)
     _check_texts(selected.client, selected.request_id, selected.client_request_id)
     _check_texts(selected.provider, selected.model)
+    check_time_span(selected.start_ms, selected.end_ms)
+    if selected.min_latency_ms is not None and not 0 <= selected.min_latency_ms < math.inf:
+        raise InvalidParameter("'min_latency_ms' must be a number that is not negative.")
     if selected.tag is not None:
         _check_texts(selected.tag[1])
         _check_key(selected.tag[0])

@@ -77,6 +77,11 @@ class UsageServicer(UsageServiceServicer):
     async def _build(self, request: _Listing, selected: UsageFilter) -> Table:
         principal = current_principal.get()
         if request.group_by:
+            for name in ("max_results", "page_token"):
+                if request.HasField(name):
+                    raise InvalidParameter(
+                        f"'{name}' is of lists; totals come whole, so leave it out with 'group_by'."
+                    )
             # One parameter may hold several, with commas.
             group_by = [name for item in request.group_by for name in item.split(",")]
             percentiles = request.percentiles

@@ -3,15 +3,20 @@
 Used by `watcher.py`; `compilation.py` compiles, `snapshot.py` is what comes out.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from random import Random
+from typing import TypeAlias
 
 from modelserving.worker.v1 import snapshot_pb2, snapshot_service_pb2
 
 from modelplane.data_plane.snapshots.callers import CallersBuilder
 from modelplane.data_plane.snapshots.compilation import compile_endpoint
 from modelplane.data_plane.snapshots.draft import Draft
+from modelplane.data_plane.snapshots.secrets import SecretsBuilder
 from modelplane.data_plane.snapshots.snapshot import Endpoint, Failure, Snapshot
+
+_Message: TypeAlias = snapshot_service_pb2.ConfigDelta | snapshot_service_pb2.SnapshotChunk
 
 
 class SnapshotBuilder:
@@ -34,11 +39,12 @@ class SnapshotBuilder:
         self._names = Draft(start.names)
         self._aliases = Draft(start.aliases)
         self._callers = CallersBuilder(start.callers)
+        self._secrets = SecretsBuilder(start.secrets)
 
     def apply(self, delta: snapshot_service_pb2.ConfigDelta) -> None:
         """Apply changes."""
         self.remove(delta)
-        self.put_endpoints(delta.endpoints)
+        self.put_endpoints(self.endpoints_of(delta))
         self.put_callers(delta)
 
     def remove(self, delta: snapshot_service_pb2.ConfigDelta) -> None:
@@ -47,9 +53,21 @@ class SnapshotBuilder:
             self._remove_endpoint(endpoint_id)
         self._callers.remove(delta)
 
+    def endpoints_of(self, message: _Message) -> Iterator[snapshot_pb2.EndpointResource]:
+        """Take the secrets in a message; return the endpoints to be compiled for it."""
+        if message.endpoints and not message.by_reference:
+            self._secrets.note_inlined()
+        self._secrets.put(message.secrets)
+        rotated: Iterable[snapshot_pb2.EndpointResource] = ()
+        if isinstance(message, snapshot_service_pb2.ConfigDelta) and message.rotated_secrets:
+            told = {resource.id for resource in message.endpoints}
+            rotated = self._secrets.rotate(message.rotated_secrets, told)
+        return chain(rotated, message.endpoints)
+
     def put_endpoints(self, resources: Iterable[snapshot_pb2.EndpointResource]) -> None:
         """Compile endpoints; what fails is noted in `failures`."""
         for resource in resources:
+            self._secrets.take(resource)
             endpoint, failure = compile_endpoint(
                 resource, self._base.endpoints.get(resource.id), self._random
             )
@@ -60,9 +78,7 @@ class SnapshotBuilder:
             if failure:
                 self.failures.append(failure)
 
-    def put_callers(
-        self, message: snapshot_service_pb2.ConfigDelta | snapshot_service_pb2.SnapshotChunk
-    ) -> None:
+    def put_callers(self, message: _Message) -> None:
         """Add those who may call."""
         self._callers.put(message)
 
@@ -70,7 +86,8 @@ class SnapshotBuilder:
         """Return the snapshot."""
         endpoints, names = self._endpoints.read, self._names.read
         callers, aliases = self._callers.build(), self._aliases.read
-        return Snapshot(revision, store_id, endpoints, names, callers, aliases)
+        secrets = self._secrets.build()
+        return Snapshot(revision, store_id, endpoints, names, callers, aliases, secrets)
 
     def gone(self) -> list[str]:
         """Return the names that no endpoint has any longer."""
@@ -78,6 +95,7 @@ class SnapshotBuilder:
 
     def _remove_endpoint(self, endpoint_id: str) -> None:
         endpoint = self._endpoints.pop(endpoint_id)
+        self._secrets.drop(endpoint_id)
         self._remove_aliases(endpoint)
         # The name may already belong to an endpoint that was created after this one was deleted.
         if endpoint and self._names.read.get(endpoint.name) is endpoint:

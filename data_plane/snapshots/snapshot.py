@@ -19,6 +19,7 @@ from modelplane.data_plane.snapshots.limits import Limits
 from modelplane.data_plane.snapshots.payload_table import PayloadTable
 from modelplane.data_plane.snapshots.policy import DEFAULT_POLICY, Policy
 from modelplane.data_plane.snapshots.routing import Deck
+from modelplane.data_plane.snapshots.secrets import Secrets
 from modelplane.data_plane.snapshots.telemetry_tables import TelemetryTables
 
 CAN_QUERY = int(snapshot_pb2.PERMISSION_LEVEL_CAN_QUERY)
@@ -141,6 +142,7 @@ class Snapshot:
     names: Mapping[str, Endpoint] = field(default_factory=dict, repr=False)
     callers: Callers = field(default_factory=Callers, repr=False)
     aliases: Mapping[str, Endpoint] = field(default_factory=dict, repr=False)
+    secrets: Secrets = field(default_factory=Secrets, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ the last snapshot and tries again, with growing, random pauses.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeAlias
 
 import grpc
@@ -156,6 +157,8 @@ class SnapshotWatcher:
                 build=self._source.build,
                 last_revision=current.revision,
                 store_id=current.store_id,
+                takes_secrets=True,
+                holds_values=current.secrets.inlined,
             )
         )
 
@@ -195,7 +198,7 @@ class SnapshotWatcher:
         groups = self._snapshots.groups
         groups.put(chunk.groups)
         self._full_groups.update(group.id for group in chunk.groups)
-        await _put_endpoints(builder, chunk.endpoints)
+        await _put_endpoints(builder, builder.endpoints_of(chunk))
         builder.put_callers(chunk)
         self._readiness.heard(0)
         if chunk.last:
@@ -211,7 +214,7 @@ class SnapshotWatcher:
         builder.remove(delta)
         # At once: somebody may be waiting for them.
         self._snapshots.groups.put(delta.groups)
-        await _put_endpoints(builder, delta.endpoints)
+        await _put_endpoints(builder, builder.endpoints_of(delta))
         builder.put_callers(delta)
         self._swap(builder, delta.revision, current.store_id)
         # Who waits for one that is gone looks for what serves the endpoint by now.
@@ -244,11 +247,10 @@ class SnapshotWatcher:
         _log.debug("applied", extra=log_fields(revision=revision))
 
 
-async def _put_endpoints(builder: SnapshotBuilder, resources: Sequence[EndpointResource]) -> None:
-    for start in range(0, len(resources), _BATCH):
-        if start:
-            await asyncio.sleep(0)
-        builder.put_endpoints(resources[start : start + _BATCH])
+async def _put_endpoints(builder: SnapshotBuilder, resources: Iterator[EndpointResource]) -> None:
+    while batch := list(islice(resources, _BATCH)):
+        builder.put_endpoints(batch)
+        await asyncio.sleep(0)
 
 
 async def _raise_status(stream: _Stream) -> None:

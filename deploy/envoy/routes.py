@@ -16,6 +16,7 @@ from modelplane.deploy.envoy.clusters import CONTROL_PLANE, WORKERS, Block
 from modelplane.deploy.envoy.cors import CORS, build_cors_policy
 from modelplane.deploy.envoy.filters import (
     HEADERS,
+    HEALTH,
     REST_FILTERS,
     STRANGERS,
     inference_overrides,
@@ -79,11 +80,13 @@ def build_route_config(options: EnvoyOptions) -> Block:
     origins = options.cors_origins
     routes = [
         *([] if options.no_ui else [build_session_route()]),
+        # Envoy tries one route after the other: before those of gRPC, which no query can take, two
+        # dozen tries less are a twentieth of all that it does for a query.
+        *([_query()] if options.queries is Queries.DIRECT else []),
+        _native_query(),
         *map(_service, PUBLIC_SERVICES),
         _health_check(),
         _reflection(),
-        *([_query()] if options.queries is Queries.DIRECT else []),
-        _native_query(),
         _inference(),
         _scim(),
         *([] if options.public_url else map(_strange_host, _TELLING_ORIGIN)),
@@ -210,7 +213,7 @@ def _query() -> Block:
         },
         "route": {"cluster": WORKERS, "timeout": "0s", "idle_timeout": _STREAM_IDLE},
         "request_headers_to_remove": _UNREAD,
-        "typed_per_filter_config": _native() | _without((STRANGERS,)),
+        "typed_per_filter_config": _native() | _without((HEALTH, STRANGERS)),
     }
 
 
@@ -228,7 +231,7 @@ def _native_query() -> Block:
         },
         "route": {"cluster": WORKERS, "timeout": "0s", "idle_timeout": _STREAM_IDLE},
         "request_headers_to_remove": _UNREAD,
-        "typed_per_filter_config": _native() | _without((STRANGERS,)),
+        "typed_per_filter_config": _native() | _without((HEALTH, STRANGERS)),
         _TAKES_KEYS: True,
     }
 

@@ -69,6 +69,7 @@ NEW = (
 ADDED = {
     "access_token": "None",
     "endpoint_metrics": "0, 0, 0",
+    "event": "None",
     "quota": "0",
     "revision": "0",
     "usage_origin": "'', '', ''",

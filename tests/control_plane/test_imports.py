@@ -40,6 +40,7 @@ _HEAVY = {
     "alembic": "a database that lacks a migration",
     "aiohttp": "outside issuers, and registries of models",
     "asyncpg": "PostgreSQL",
+    "sqlalchemy.dialects.postgresql": "PostgreSQL",
     "yaml": "a registry's models",
     "pygments": "nothing; Alembic brings it",
     "aioboto3": "a registry in S3",
@@ -54,13 +55,14 @@ def admin(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def loaded(database_url: str, directory: Path) -> set[str]:
-    """Return the packages that a control plane has loaded by its first answer."""
+    """Return the packages and modules that a control plane has loaded by its first answer."""
     place = ("--database-url", database_url, "--data-dir", str(directory))
     ports = ("--control-plane-listen", "127.0.0.1:0", "--snapshot-listen", "127.0.0.1:0")
     told = subprocess.run(
         [sys.executable, "-c", _SERVE, *place, *ports], check=True, capture_output=True, timeout=300
     )
-    return {name.partition(".")[0] for name in json.loads(told.stdout)}
+    modules = json.loads(told.stdout)
+    return {*modules, *(name.partition(".")[0] for name in modules)}
 
 
 def test_nothing_is_loaded_that_an_idle_deployment_does_not_use(

@@ -26,6 +26,7 @@ from modelplane.control_plane.settings import Settings as ControlPlaneSettings
 from modelplane.control_plane.store import database
 from modelplane.control_plane.store.endpoints import change_log, payload_tables
 from modelplane.control_plane.store.usage import sums
+from modelplane.control_plane.traffic import series
 from modelplane.control_plane.usage import prices, reader
 from modelplane.data_plane.calls import aside, query, taking_turns
 from modelplane.data_plane.guardrails import cleared, scanner
@@ -136,6 +137,9 @@ BOUNDS = {
     "Time to fetch and build": f"{preparation._LONGEST_SECONDS:,.0f} s",
     "Time of a connection between": f"{listener.IDLE_SECONDS} s",
     "Time of a stream, whole": f"{WorkerSettings().stream_seconds:,.0f} s",
+    "Traffic of an endpoint": f"of {series.MOST_LOOKED_AT} endpoints for each control plane, "
+    f"{series.MOST_LOOKED_AT_BY_ONE} that one caller looks at; {totals.MAX_ENTITIES} entities with "
+    f"names, {totals.MAX_NEW_NAMES} of them new in an hour; {series.MAX_TOLD} in an answer",
     "Turns of the event loop, to parse": f"{query.MAX_VALUES:,} values",
 }
 

@@ -194,6 +194,13 @@ def _wrong(**fields: object) -> Json:
     return {"name": "e", **fields}
 
 
+PRICE = {
+    "provider": "openai",
+    "model": "gpt-4o",
+    "input_per_million": "2.50",
+    "output_per_million": "10",
+    "currency": "USD",
+}
 PLAIN = {
     "served_entities": [{"external_model": {"openai_config": {"openai_api_key_plaintext": "k"}}}]
 }
@@ -221,6 +228,17 @@ PLAIN = {
         ({"secret_scopes": [{"scope": "s", "secrets": [{}]}]}, "no list of objects with key"),
         ({"secret_scopes": [{"scope": "s", "acls": [{"principal": "p"}]}]}, "no more or less"),
         ([1], "something else than objects"),
+        ({"prices": [{**PRICE, "price": "1"}]}, "prices[0]: price is not known"),
+        ({"prices": [{"model": "m"}]}, "prices[0]: provider is missing"),
+        ({"prices": [{**PRICE, "input_per_million": 2.5}]}, "must be a number in quotes"),
+        ({"prices": [{**PRICE, "from_time": 1}]}, "must be the start of an hour"),
+        ({"prices": [PRICE, PRICE]}, "prices[1]: openai gpt-4o since ever has a price already"),
+        (
+            {"prices": [PRICE, {**PRICE, "model": "x", "currency": "EUR"}]},
+            "prices[1]: currency must be USD",
+        ),
+        ({"prices": [PRICE] * 1001}, "prices may have at most 1000, and has 1001"),
+        ({"prices": ["x"]}, "something else than objects"),
     ],
 )
 def test_a_file_that_cannot_be_meant_is_refused_before_anything_changes(
@@ -246,3 +264,40 @@ def test_what_fails_tells_what_is_left(shell: Shell, folder: Path, rest: Rest) -
     assert "description" in shell.error("diff", "-f", str(folder), status=2)
     (folder.parent / "empty").mkdir()
     assert "has no files" in shell.error("diff", "-f", str(folder.parent / "empty"), status=2)
+
+
+def test_prices_are_declared_as_a_whole(shell: Shell, rest: Rest, tmp_path: Path) -> None:
+    def differences(status: int = 1) -> list[str]:
+        return shell.run("diff", "-f", str(file), status=status).splitlines()
+
+    file = tmp_path / "prices.yaml"
+    later = PRICE | {"from_time": 4_102_444_800_000, "cached_input_per_million": "1"}
+    rest.call("PUT", "/api/2.0/prices", {"prices": [PRICE | {"model": "gone"}]})
+    try:
+        file.write_text(yaml.safe_dump({"prices": [PRICE, later]}))
+        told = differences()
+        assert told[0] == "~ prices of models"
+        assert told[1].startswith(
+            '    - prices[openai gone since ever]: {"input_per_million": "2.5"'
+        )
+        assert told[2].startswith("    + prices[openai gpt-4o since ever]: {")
+        assert told[3].startswith("    + prices[openai gpt-4o from 2100-01-01 00:00 on]: {")
+        assert shell.run("apply", "-f", str(file)) == "changed prices of models\n"
+        assert differences(0) == ["1 as declared"]
+        stored = rest.call("GET", "/api/2.0/prices")["prices"]
+        assert yaml.safe_load(shell.run("export", "prices")) == {"prices": stored}
+        assert [one.get("from_time", 0) for one in stored] == [0, later["from_time"]]
+        # Files that have no prices leave them alone.
+        other = tmp_path / "other.yaml"
+        other.write_text("users: []")
+        assert shell.run("apply", "-f", str(other)) == "\n"
+        file.write_text(yaml.safe_dump({"prices": [PRICE | {"input_per_million": "3"}, later]}))
+        path = "prices[openai gpt-4o since ever].input_per_million"
+        assert differences()[1] == f'    ~ {path}: "2.5" -> "3"'
+        other.write_text("prices: []")
+        twice = shell.error("apply", "-f", str(file), "-f", str(other), status=2)
+        assert "prices are declared as a whole" in twice
+        shell.run("apply", "-f", str(other))
+        assert rest.call("GET", "/api/2.0/prices").get("prices", []) == []
+    finally:
+        rest.call("PUT", "/api/2.0/prices", {"prices": []})

@@ -16,8 +16,8 @@ from google.protobuf.message import Message
 
 from tests.control_plane.test_not_available import PLACES, Place, nested, path_of
 from tests.e2e.field_world import ROBOT, SCIM, World, made
-from tests.e2e.rest import ENDPOINTS, Json, endpoint, entity
-from tests.e2e.system import System
+from tests.e2e.rest import CHAT, ENDPOINTS, Json, endpoint, entity
+from tests.e2e.system import System, wait_for
 from tests.emulators.openai import OpenAiEmulator
 from tests.protos.bodies import METHODS, rule_of, value_of
 from tests.protos.kinds import (
@@ -258,6 +258,13 @@ def test_each_parameter_of_a_read_changes_its_answer(
         assert answer({}) == before, name
 
 
+def _is_told_of_use(world: World) -> bool:
+    """Ask a model, and for what its limits have granted in this minute: it may end in between."""
+    world.send("POST", "/serving-endpoints/first/invocations", CHAT)
+    world.call("GET", f"{ENDPOINTS}/first/limits")
+    return "LimitInUse.granted" in world.seen
+
+
 def test_each_field_of_an_answer_is_told(world: World) -> None:
     world.call("POST", "/api/2.0/ui/sessions", {})
     for method in reads_here():
@@ -275,6 +282,7 @@ def test_each_field_of_an_answer_is_told(world: World) -> None:
     world.call("PATCH", f"{ENDPOINTS}/second/tags", {"add_tags": [{"key": "told"}]})
     shown = world.call("GET", f"{ENDPOINTS}/first")
     assert (shown["route_optimized"], shown["state"]["system_update_failure"]) == (False, False)
+    wait_for(lambda: _is_told_of_use(world))
     others = {*TOLD_ELSEWHERE, *UNTOLD, *ALWAYS_FALSE}
     assert world.seen & output_fields() == output_fields() - others
 

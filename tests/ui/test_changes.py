@@ -112,3 +112,29 @@ def _take_up(visitor: Visitor) -> None:
     visitor.press("Discard")
     page.get_by_text("version 3", exact=True).first.wait_for()
     page.get_by_role("alert").wait_for(state="detached")
+
+
+def test_a_worker_that_refused_is_told_with_its_reason(visitor: Visitor, rest: Rest) -> None:
+    create(rest, "chat", "gpt")
+    path = f"{_NAME}/config-versions/1/rollout"
+    told = rest.call("GET", path)
+    workers = [
+        told["workers"][0] | {"worker_id": f"w-{number}", "state": "PREPARED"}
+        for number in range(1, 31)
+    ]
+    refusal = {"worker_id": "w-31", "state": "REFUSED", "message": "no such certificate"}
+    failed = {
+        "phase": "ENDED",
+        "outcome": "FAILED",
+        "outcome_message": "worker w-31: no such certificate",
+        # In the order of the API: those first that were last.
+        "workers": [told["workers"][0] | refusal, *workers],
+    }
+    page = visitor.page
+    page.route(f"**{path}", lambda route: route.fulfill(json=told | failed))
+    visitor.go("/endpoints/chat/rollout", "chat")
+    page.get_by_role("alert").get_by_text("worker w-31: no such certificate").wait_for()
+    first = page.get_by_role("region", name="Workers").get_by_role("row").nth(1)
+    assert "w-31" in first.inner_text()
+    assert "REFUSED" in first.inner_text()
+    assert "no such certificate" in first.inner_text()

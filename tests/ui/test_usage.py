@@ -64,6 +64,13 @@ def test_usage_costs_what_prices_say(visitor: Visitor, rest: Rest, used: None) -
     [told] = rest.call("GET", "/api/2.0/usage?group_by=endpoint&endpoint=second")["totals"]
     row = totals.get_by_role("row", name="second")
     row.get_by_text(f"{told['output_token_count']:,}.00 USD").wait_for()
+    visitor.go("/playground/second", "Playground")
+    visitor.press("Send")
+    facts = page.locator(".answer-facts")
+    facts.get_by_text(".00 USD").wait_for()
+    # As much as the ledger says of the same tokens.
+    tokens = facts.get_by_text("tokens in").inner_text().split(", ")[1].removesuffix(" out")
+    facts.get_by_text(f"cost {tokens}.00 USD").wait_for()
 
 
 def test_usage_is_grouped_and_narrowed(visitor: Visitor, used: None) -> None:
@@ -82,7 +89,10 @@ def test_usage_is_grouped_and_narrowed(visitor: Visitor, used: None) -> None:
     totals.get_by_role("button", name="first").wait_for()
     page.get_by_label("Time").select_option(label="Last hour")
     page.get_by_label("Group by").select_option("minute")
-    page.get_by_role("region", name="Requests by minute").wait_for()
+    page.get_by_role("region", name="Requests by minute", exact=True).wait_for()
+    page.get_by_text("As a table").click()
+    table = page.get_by_role("region", name="Requests by minute as a table")
+    assert table.get_by_role("row").count() == 61
     page.get_by_label("Time").select_option(label="Last 7 days")
     assert page.get_by_label("Group by").input_value() == "hour"
 

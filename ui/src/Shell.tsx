@@ -8,6 +8,7 @@ import { lazily } from './kit/Part'
 import { useChanges } from './live'
 import { useMe } from './me'
 import { EndpointsPage } from './pages/Endpoints'
+import { OwnUser } from './OwnUser'
 import { Palette } from './Palette'
 import { chooseTheme, chosenTheme, type Theme } from './theme'
 
@@ -64,6 +65,7 @@ export function Shell(): ReactNode {
         </div>
       </aside>
       <main id="content" tabIndex={-1}>
+        <OwnUser />
         <Switch>
           <Route path="/endpoints"><EndpointsPage /></Route>
           <Route path="/endpoints/new"><CreatePage /></Route>

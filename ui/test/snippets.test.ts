@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { python, snippets } from '../src/snippets'
+import { parse } from './hcl'
 
 const HOST = 'https://models.example.com'
 const texts = (request: Parameters<typeof snippets>[0]): Record<string, string> =>
@@ -116,4 +117,49 @@ test('a long image is read from a file, a small one stands in the text', () => {
     expect(found[client]).toContain('import base64\nimport os')
     expect(found[client]).toContain('"url": "data:image/jpeg;base64," + base64.b64encode(open("image-1.jpg", "rb").read()).decode()')
   }
+})
+
+test.each([
+  ['POST', '/api/2.0/secrets/scopes/create', { scope: 'providers' }, 'resource "databricks_secret_scope" "providers" {\n  name = "providers"\n}\n'],
+  ['POST', '/api/2.0/secrets/acls/put', { scope: 's', principal: 'desk', permission: 'READ' }, 'resource "databricks_secret_acl" "s_desk" {\n  scope = "s"\n  principal = "desk"\n  permission = "READ"\n}\n'],
+  ['POST', '/api/2.0/preview/scim/v2/Users', { userName: 'a@b.c', displayName: 'A' }, 'resource "databricks_user" "a_b_c" {\n  user_name = "a@b.c"\n  display_name = "A"\n}\n'],
+  ['POST', '/api/2.0/token/create', { comment: 'a job', lifetime_seconds: 60 }, 'resource "databricks_token" "a_job" {\n  comment = "a job"\n  lifetime_seconds = 60\n}\n'],
+  ['PATCH', '/api/2.0/permissions/serving-endpoints/0a1b', { access_control_list: [{ group_name: 'desk', permission_level: 'CAN_QUERY' }] }, '# A resource is all grants of the endpoint: give the others as blocks, too.\nresource "databricks_permissions" "_0a1b" {\n  serving_endpoint_id = "0a1b"\n  access_control {\n    group_name = "desk"\n    permission_level = "CAN_QUERY"\n  }\n}\n'],
+])('%s %s is a resource, too', (method, path, body, resource) => {
+  expect(texts({ method, path, body }).Terraform).toBe(resource)
+})
+
+test('the value of a secret is a variable of Terraform', () => {
+  const { Terraform: text } = texts({ method: 'POST', path: '/api/2.0/secrets/put', body: { scope: 's', key: 'k', string_value: 'hidden' } })
+  expect(text).toContain('resource "databricks_secret" "s_k" {\n  scope = "s"\n  key = "k"\n  string_value = var.string_value\n}')
+  expect(text).toContain('variable "string_value" {\n  type      = string\n  sensitive = true\n}')
+})
+
+test('what is written for Terraform is read as what the request holds', () => {
+  const body = {
+    name: 'chat',
+    config: {
+      served_entities: ['a', 'b'].map((name) => ({
+        name, external_model: { name: 'gpt "4"\n${x} %{y}', provider: 'openai', task: 'llm/v1/chat', openai_config: { openai_api_key_plaintext: `sk-${name}` } },
+      })),
+      traffic_config: { routes: [{ served_model_name: 'a', traffic_percentage: 100 }] },
+    },
+    ai_gateway: { usage_tracking_config: { enabled: true }, guardrails: { input: { invalid_keywords: ['x', 'y'] } } },
+  }
+  const found = parse(texts({ method: 'POST', path: '/api/2.0/serving-endpoints', body }).Terraform ?? '')
+  const entity = (name: string, variable: string): object => ({
+    name, external_model: [{ name: 'gpt "4"\n${x} %{y}', provider: 'openai', task: 'llm/v1/chat', openai_config: [{ openai_api_key_plaintext: { variable } }] }],
+  })
+  expect(found).toEqual({
+    'resource databricks_model_serving chat': {
+      name: 'chat',
+      config: [{
+        served_entities: [entity('a', 'openai_api_key'), entity('b', 'openai_api_key_2')],
+        traffic_config: [{ routes: [{ served_model_name: 'a', traffic_percentage: 100 }] }],
+      }],
+      ai_gateway: [{ usage_tracking_config: [{ enabled: true }], guardrails: [{ input: [{ invalid_keywords: ['x', 'y'] }] }] }],
+    },
+    'variable openai_api_key': { type: 'string', sensitive: true },
+    'variable openai_api_key_2': { type: 'string', sensitive: true },
+  })
 })

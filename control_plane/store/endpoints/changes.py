@@ -116,15 +116,19 @@ async def count(session: Session, creator_id: str | None) -> int:
     return (await session.exec(query)).one()
 
 
-async def prune_versions(transaction: Transaction, endpoint_id: str, keep: int) -> None:
+async def prune_versions(
+    transaction: Transaction, endpoint_id: str, *, newest: int, keep: int
+) -> None:
     """Delete the oldest versions of an endpoint beyond `keep`, but for those that it serves.
 
     Their credentials go with them.
     """
+    if newest <= keep:
+        return
     endpoint = await transaction.session.get_one(EndpointRow, endpoint_id, populate_existing=True)
     serving = (endpoint.active_version, endpoint.pending_version)
     used = [number for number in serving if number is not None]
-    oldest = endpoint.last_version - keep
+    oldest = newest - keep
     for table in (CredentialRow, EndpointConfigRow):
         numbered = col(table.version)
         await transaction.session.exec(

@@ -276,5 +276,5 @@ def _version(row: EndpointConfigRow) -> StoredVersion:
         created_ms=row.created_ms,
         outcome=Outcome(row.outcome),
         outcome_message=row.outcome_message,
-        hosted=version_groups.models_of(row),
+        hosted=version_groups.models_of(row.hosted),
     )

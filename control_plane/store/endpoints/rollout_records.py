@@ -78,7 +78,7 @@ async def note_end(transaction: Transaction, key: RolloutKey, now_ms: int) -> No
 async def read_entities(session: Session, key: RolloutKey) -> list[RolloutEntity]:
     """Return how the hosted models of a version are, `deployment` as a `GroupPhase`."""
     config = await session.get(EndpointConfigRow, key)
-    models = version_groups.models_of(config) if config else ()
+    models = version_groups.models_of(config.hosted if config else None)
     if config is None or not models:
         return []
     found = await groups.load(session, [model.group_id for model in models])

@@ -5,6 +5,7 @@ replica was faster, so any number of replicas may drive the same rollout.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, CursorResult, Update, and_
 from sqlmodel import col, select, update
@@ -42,23 +43,23 @@ class RolloutState:
 
 async def read_rollouts(session: Session) -> list[RolloutState]:
     """Return all rollouts in progress, oldest first."""
+    columns: list[Any] = [
+        EndpointRow.id,
+        EndpointRow.pending_version,
+        EndpointRow.phase,
+        EndpointRow.phase_revision,
+        EndpointConfigRow.hosted,
+    ]
     query = (
-        select(EndpointRow, EndpointConfigRow)
+        select(*columns)
         .outerjoin(EndpointConfigRow, _is_pending())
         # By what it is, not by what it is not: there is an index of that.
         .where(col(EndpointRow.phase).in_((Phase.PREPARING, Phase.ACTIVATING)))
         .order_by(col(EndpointRow.phase_revision))
     )
-    rows = (await session.exec(query)).all()
     return [
-        RolloutState(
-            row.id,
-            row.pending_version or 0,
-            Phase(row.phase),
-            row.phase_revision,
-            tuple(model.group_id for model in version_groups.models_of(config)) if config else (),
-        )
-        for row, config in rows
+        RolloutState(endpoint_id, version or 0, Phase(phase), revision, _group_ids(hosted))
+        for endpoint_id, version, phase, revision, hosted in (await session.exec(query)).all()
     ]
 
 
@@ -76,18 +77,21 @@ async def find_in_progress(session: Session, key: RolloutKey) -> RolloutState | 
     return RolloutState(endpoint_id, version, Phase(row.phase), row.phase_revision)
 
 
-async def is_settled(session: Session, endpoint_id: str) -> bool:
-    """Tell whether no rollout of the endpoint is in progress; true for an unknown endpoint."""
-    query = select(EndpointRow.phase).where(col(EndpointRow.id) == endpoint_id)
-    return (await session.exec(query)).first() in (None, Phase.SETTLED)
+async def awaits_workers(session: Session, endpoint_id: str) -> bool:
+    """Tell whether a rollout of the endpoint is in progress that only waits for workers.
 
-
-async def awaits_groups(session: Session, endpoint_id: str) -> bool:
-    """Tell whether the endpoint's rollout waits for a replica that has to start first."""
-    query = select(EndpointConfigRow).join(EndpointRow, _is_pending())
-    config = (await session.exec(query.where(col(EndpointRow.id) == endpoint_id))).first()
-    needed = [model.group_id for model in version_groups.models_of(config)] if config else []
-    return any(not group.ready_once for group in await groups.load(session, needed))
+    One that waits for a replica which has to start first takes far longer.
+    """
+    query = (
+        select(EndpointRow.phase, EndpointConfigRow.hosted)
+        .outerjoin(EndpointConfigRow, _is_pending())
+        .where(col(EndpointRow.id) == endpoint_id)
+    )
+    phase, hosted = (await session.exec(query)).first() or (Phase.SETTLED, None)
+    if phase == Phase.SETTLED:
+        return False
+    needed = await groups.load(session, _group_ids(hosted))
+    return all(group.ready_once for group in needed)
 
 
 async def begin_activation(transaction: Transaction, rollout: RolloutState, now_ms: int) -> bool:
@@ -250,3 +254,7 @@ async def _set_outcome(
         )
         .values(outcome=outcome, outcome_message=message)
     )
+
+
+def _group_ids(hosted: bytes | None) -> tuple[str, ...]:
+    return tuple(model.group_id for model in version_groups.models_of(hosted))

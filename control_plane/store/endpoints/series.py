@@ -110,6 +110,27 @@ async def forget(transaction: Transaction, endpoint_ids: Collection[str], now_ms
         await transaction.session.exec(delete(SeriesRow).where(mine, old))
 
 
+async def forget_after(
+    transaction: Transaction, endpoint_ids: Collection[str], last_ms: int
+) -> None:
+    """Delete steps that begin after a time, of endpoints whose totals are locked.
+
+    What a clock wrote that was ahead would end the steps from now on, and begin others later.
+    """
+    late = or_(
+        *(
+            and_(
+                col(SeriesRow.step_seconds) == seconds,
+                col(SeriesRow.step) > last_ms // (seconds * 1000),
+            )
+            for seconds in KEPT_MS
+        )
+    )
+    for part in in_parts(sorted(endpoint_ids)):
+        mine = col(SeriesRow.endpoint_id).in_(part)
+        await transaction.session.exec(delete(SeriesRow).where(mine, late))
+
+
 async def look(transaction: Transaction, endpoint_id: str, now_ms: int) -> None:
     """Have steps of five seconds recorded for a while; without the endpoint nothing is."""
     locked = (await lock_totals(transaction, [endpoint_id])).get(endpoint_id)

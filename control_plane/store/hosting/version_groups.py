@@ -62,9 +62,12 @@ async def settle(transaction: Transaction, endpoint_id: str) -> None:
 
     To be called when the endpoint's active or pending version has changed, or it was stopped.
     """
+    locked = await groups.lock_of_endpoint(transaction, endpoint_id)
+    if not locked:
+        return
     active, pending = await _versions(transaction.session, endpoint_id)
     kept, gone = [], []
-    for group in await groups.lock_of_endpoint(transaction, endpoint_id):
+    for group in locked:
         if group.id in active:
             kept.append((group, _resized(group, active[group.id])))
         elif group.id not in pending:
@@ -98,9 +101,9 @@ async def give_up(transaction: Transaction, endpoint_id: str, message: str) -> N
     await groups.tell(transaction, changed)
 
 
-def models_of(row: EndpointConfigRow) -> tuple[HostedModel, ...]:
-    """Return the hosted models of a version."""
-    return tuple(HostedModels.FromString(row.hosted).models) if row.hosted else ()
+def models_of(hosted: bytes | None) -> tuple[HostedModel, ...]:
+    """Return the hosted models of a version, as its row has them; None: there is no row."""
+    return tuple(HostedModels.FromString(hosted).models) if hosted else ()
 
 
 async def _versions(
@@ -121,7 +124,8 @@ async def _versions(
         row = None
         if version is not None:
             row = await session.get(EndpointConfigRow, (endpoint_id, version))
-        found.append({model.group_id: model for model in (models_of(row) if row else ())})
+        models = models_of(row.hosted if row else None)
+        found.append({model.group_id: model for model in models})
     return found[0], found[1]
 
 

@@ -2,7 +2,9 @@
 
 A price of a million tokens is a whole number of billionths of the currency, so that the cost of a
 token is a whole number of `COST_UNIT`s and nothing is ever rounded. A price holds for whole hours,
-which is what totals are of. Before: `usage.prices`, `sums`, `queries`. After: `tables`.
+which is what totals are of. Those of the catalogue of foundation models are stored beside those
+that are set, under negative identifiers, so that reports read both alike. Before:
+`usage.prices`, `sums`, `queries`. After: `tables`.
 """
 
 from bisect import bisect_right
@@ -85,6 +87,16 @@ class PriceList:
         return of_models
 
     @property
+    def set_prices(self) -> list[Price]:
+        """Those that administrators have set, by provider, model and time."""
+        return [price for number, price in sorted(self.prices.items()) if number >= 0]
+
+    @property
+    def catalogue_prices(self) -> list[Price]:
+        """Those of the catalogue that count, by provider and model."""
+        return sorted((one for number, one in self.prices.items() if number < 0), key=_order)
+
+    @property
     def currency(self) -> str | None:
         """What all are counted in; None: there are none."""
         return next((price.currency for price in self.prices.values()), None)
@@ -111,21 +123,77 @@ async def read_prices(session: Session) -> PriceList:
     return PriceList({row.id: _price(row) for row in rows})
 
 
-async def replace_prices(transaction: Transaction, prices: Iterable[Price]) -> None:
-    """Store prices in the place of all that there are; each model has one at a time."""
+async def replace_prices(
+    transaction: Transaction, prices: Iterable[Price], catalogue: Iterable[Price] = ()
+) -> None:
+    """Store prices in the place of all that there are; each model has one at a time.
+
+    Args:
+        transaction: Writes them.
+        prices: Those that are set.
+        catalogue: One of a model since ever, see `counted`.
+    """
     await transaction.session.exec(delete(UsagePriceRow))
-    ordered = sorted(prices, key=lambda price: (price.provider, price.model, price.from_ms))
+    given = list(prices)
+    await _insert(transaction, given, counted(given, catalogue))
+
+
+async def has_catalogue_prices(session: Session, catalogue: Iterable[Price]) -> bool:
+    """Tell whether those of the catalogue that count are stored, and no others."""
+    stored = await read_prices(session)
+    return counted(stored.set_prices, catalogue) == stored.catalogue_prices
+
+
+async def replace_catalogue_prices(transaction: Transaction, catalogue: Iterable[Price]) -> None:
+    """Store the prices of the catalogue that count, and leave those that are set alone."""
+    stored = await read_prices(transaction.session)
+    wanted = counted(stored.set_prices, catalogue)
+    await transaction.session.exec(delete(UsagePriceRow).where(col(UsagePriceRow.id) < 0))
+    await _insert(transaction, stored.set_prices, wanted, only_catalogue=True)
+
+
+def counted(prices: Sequence[Price], catalogue: Iterable[Price]) -> list[Price]:
+    """Return the prices of the catalogue that count beside those that are set.
+
+    One does before the first price of its model that is set, and none does where those are in
+    another currency: costs are added up.
+    """
+    ever = {(price.provider, price.model) for price in prices if price.from_ms == 0}
+    currency = prices[0].currency if prices else None
+    found = [
+        price
+        for price in catalogue
+        if (price.provider, price.model) not in ever and currency in (None, price.currency)
+    ]
+    return sorted(found, key=_order)
+
+
+def _order(price: Price) -> tuple[str, str, int]:
+    return price.provider, price.model, price.from_ms
+
+
+async def _insert(
+    transaction: Transaction,
+    prices: Sequence[Price],
+    catalogue: Sequence[Price],
+    *,
+    only_catalogue: bool = False,
+) -> None:
+    known = [*((price, True) for price in prices), *((price, False) for price in catalogue)]
+    ordered = sorted(known, key=lambda one: _order(one[0]))
     rows = []
-    for place, price in enumerate(ordered):
-        after = ordered[place + 1] if place + 1 < len(ordered) else None
+    for place, (price, is_set) in enumerate(ordered):
+        after = ordered[place + 1][0] if place + 1 < len(ordered) else None
         goes_on = after and (after.provider, after.model) == (price.provider, price.model)
         rows.append(
             {
-                "id": place,
+                "id": place if is_set else -1 - place,
                 "until_ms": after.from_ms if after and goes_on else _EVER,
                 **{name: getattr(price, name) for name in Price.__dataclass_fields__},
             }
         )
+    if only_catalogue:
+        rows = [row for row in rows if row["id"] < 0]
     if rows:
         await transaction.session.exec(insert(UsagePriceRow), params=rows)
 

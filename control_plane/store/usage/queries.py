@@ -137,7 +137,7 @@ async def list_served_versions(
             config.creator,
             config.created_ms,
             EndpointConfig.FromString(config.config),
-            models_of(config),
+            models_of(config.hosted),
         )
         for row, config in (await session.exec(query)).all()
     ]

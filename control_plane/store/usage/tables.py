@@ -3,10 +3,9 @@
 Beside: `tables`. Changes to this file need a migration in `migrations/versions`.
 """
 
-from sqlalchemy import BigInteger, Index, Integer, text
+from sqlalchemy import BigInteger, Index, Integer
 from sqlmodel import Field, SQLModel
 
-_IS_RUNNING = text("state = 'RUNNING'")
 # SQLite counts in this type only.
 _COUNTER = BigInteger().with_variant(Integer(), "sqlite")
 
@@ -22,7 +21,9 @@ class UsageRow(SQLModel, table=True):
         Index("usage_query_time", "time_ms"),
         Index("usage_query_endpoint", "endpoint_id", "time_ms"),
         Index("usage_query_origin", "origin_id"),
-        Index("usage_query_running", "id", sqlite_where=_IS_RUNNING, postgresql_where=_IS_RUNNING),
+        # Of those with the state `RUNNING`, which the migration says: here it would load both
+        # dialects of SQL, for 50 ms of each start.
+        Index("usage_query_running", "id"),
     )
 
     # Key that the worker made, hexadecimal: request ids are given by clients and may repeat. It

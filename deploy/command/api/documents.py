@@ -5,6 +5,7 @@ Before: `nouns`, `declared`.
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from modelplane.deploy.command.api.failures import WrongUsage
 JSON_HELP = "file, - for standard input, or the JSON itself; files may be YAML"
 # A management call takes no more.
 MAX_BYTES = 4 * 1024 * 1024
+# Deeper than anything that is meant.
+MAX_DEPTH = 100
 
 
 def read_json(given: str) -> Json:
@@ -62,21 +65,35 @@ def parse(text: str, place: str) -> Any:  # noqa: ANN401 - JSON has any type
     """Return the one document of a text, JSON or YAML.
 
     Raises:
-        WrongUsage: It is neither.
+        WrongUsage: It is neither, or several.
     """
-    [document] = parse_all(text, place) or [None]
-    return document
+    documents = parse_all(text, place) or [None]
+    if len(documents) > 1:
+        raise WrongUsage(f"{place} holds {len(documents)} documents; give one")
+    return documents[0]
 
 
 def parse_all(text: str, place: str) -> list[Any]:
     """Return the documents of a text: one of JSON, or those of YAML.
 
     Raises:
-        WrongUsage: It is neither.
+        WrongUsage: It is neither, says something twice, or is nested too deeply.
     """
+    try:
+        documents = _parse_any(text, place)
+    except RecursionError:
+        raise WrongUsage(f"{place} is nested too deeply") from None
+    for document in documents:
+        _check(document, place, MAX_DEPTH)
+    return documents
+
+
+def _parse_any(text: str, place: str) -> list[Any]:
     if text.lstrip().startswith(("{", "[")):
         try:
-            return [json.loads(text)]
+            return [json.loads(text, object_pairs_hook=_object)]
+        except _SaidTwice as error:
+            raise WrongUsage(f"{place}: {error}") from None
         except ValueError as error:
             if place.endswith((".yaml", ".yml")):
                 return _parse_yaml(text, place)
@@ -87,9 +104,36 @@ def parse_all(text: str, place: str) -> list[Any]:
 def _parse_yaml(text: str, place: str) -> list[Any]:
     try:
         return list(yaml.load_all(text, Loader=_PlainLoader))
-    except yaml.YAMLError as error:
+    except _SaidTwice as error:
+        raise WrongUsage(f"{place}: {error}") from None
+    # Python bounds the length of a number.
+    except (yaml.YAMLError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise WrongUsage(f"{place} is not YAML: {reason}") from None
+
+
+def _check(value: object, place: str, depth: int) -> None:
+    """Check that JSON can say a value: YAML knows tags for more, such as sets and bytes."""
+    if depth == 0:
+        raise WrongUsage(f"{place} is nested too deeply")
+    if not isinstance(value, dict | list | str | int | float | None):
+        raise WrongUsage(f"{place} holds a {type(value).__name__}, which JSON cannot say")
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for item in inner:
+        _check(item, place, depth - 1)
+
+
+class _SaidTwice(ValueError):
+    """An object has a name twice, of which only one could have an effect."""
+
+
+def _object(members: Sequence[tuple[Any, Any]]) -> Json:
+    found: Json = {}
+    for name, value in members:
+        if name in found:
+            raise _SaidTwice(f"{name} is there twice in one object; keep one")
+        found[name] = value
+    return found
 
 
 class _PlainLoader(yaml.SafeLoader):
@@ -99,6 +143,11 @@ class _PlainLoader(yaml.SafeLoader):
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases are not read here; write it out")
         return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002 - the same
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        _object([(name, None) for name in names])
+        return super().construct_mapping(node, deep)
 
 
 _PlainLoader.yaml_implicit_resolvers = {

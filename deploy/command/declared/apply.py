@@ -11,8 +11,8 @@ from modelplane.deploy.command.declared.plan import FILES, do, make_plan, show
 from modelplane.deploy.command.nouns.endpoint_arguments import WAIT
 
 _DESCRIPTION = """\
-Make users, groups, secret scopes and endpoints what files declare. Applied again,
-nothing changes. All files are read and compared before anything is changed.
+Make users, groups, secret scopes, endpoints and prices what files declare. Applied
+again, nothing changes. All files are read and compared before anything is changed.
 """
 
 

@@ -26,10 +26,16 @@ def read_items(paths: Sequence[Path]) -> list[Item]:
     seen: dict[tuple[str, str], Item] = {}
     for item in items:
         known = seen.setdefault((item.section, item.name), item)
-        if known is not item:
+        if known is item:
+            continue
+        if KINDS[item.section].is_one:
             raise WrongUsage(
-                f"{item.file}: {item.section} has '{item.name}', which {known.file} has, too"
+                f"{item.file}: {item.section} are declared as a whole, and {known.file} does so, "
+                "too; keep them in one place"
             )
+        raise WrongUsage(
+            f"{item.file}: {item.section} has '{item.name}', which {known.file} has, too"
+        )
     return items
 
 
@@ -61,14 +67,35 @@ def _read(file: Path) -> Iterator[Item]:
             check_names([section], KINDS, f"{file}:")
             if not isinstance(bodies, list):
                 raise WrongUsage(f"{file}: {section} is no list")
-            for body in bodies:
-                yield _item(file, section, body)
+            yield from _section(file, section, bodies)
 
 
-def _item(file: Path, section: str, body: object) -> Item:
+def _section(file: Path, section: str, bodies: list[object]) -> Iterator[Item]:
+    if KINDS[section].is_one:
+        yield _whole(file, section, bodies)
+    else:
+        for body in bodies:
+            yield _item(file, section, body)
+
+
+def _whole(file: Path, section: str, bodies: list[object]) -> Item:
     kind = KINDS[section]
+    for number, body in enumerate(bodies):
+        check_names(_object(file, section, body), kind.fields, f"{file}: {section}[{number}]:")
+    item = Item(file, section, section, {section: bodies})
+    kind.check(item)
+    return item
+
+
+def _object(file: Path, section: str, body: object) -> Json:
     if not isinstance(body, dict):
         raise WrongUsage(f"{file}: {section} holds something else than objects")
+    return body
+
+
+def _item(file: Path, section: str, given: object) -> Item:
+    kind = KINDS[section]
+    body = _object(file, section, given)
     name = body.get(kind.name_field)
     if not isinstance(name, str) or not name:
         raise WrongUsage(f"{file}: something in {section} has no {kind.name_field}")

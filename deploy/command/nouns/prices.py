@@ -44,7 +44,7 @@ def _set(session: Session) -> None:
         price["from_time"] = given.since
     rest = [one for one in prices if not _is_meant(one, given)]
     answer = session.client.call("PUT", PATH, {"prices": [*rest, price]})
-    session.say(f"set the price of {given.provider} {given.model} {_since(price)}", answer)
+    session.say(f"set the price of {given.provider} {given.model} {since(price)}", answer)
 
 
 def _delete(session: Session) -> None:
@@ -53,7 +53,7 @@ def _delete(session: Session) -> None:
     rest = [one for one in prices if not _is_meant(one, given)]
     if len(rest) == len(prices):
         raise CommandFailed(
-            f"{given.provider} {given.model} has no price {_since({'from_time': given.since})}; "
+            f"{given.provider} {given.model} has no price {since({'from_time': given.since})}; "
             "see `modelplane prices list`",
             Status.NOT_THERE,
         )
@@ -66,7 +66,8 @@ def _is_meant(price: Json, given: Any) -> bool:  # noqa: ANN401 - what argparse 
     return key == (given.provider, given.model, given.since)
 
 
-def _since(price: Mapping[str, Any]) -> str:
+def since(price: Mapping[str, Any]) -> str:
+    """Tell from when on a price holds."""
     time = price.get("from_time", 0)
     if not time:
         return "since ever"
@@ -86,7 +87,7 @@ def _hour(text: str) -> float:
 _COLUMNS = [
     column("PROVIDER", "provider"),
     column("MODEL", "model"),
-    Column("FROM", _since),
+    Column("FROM", since),
     column("INPUT", "input_per_million"),
     column("CACHED", "cached_input_per_million"),
     column("OUTPUT", "output_per_million"),

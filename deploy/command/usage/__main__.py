@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from modelplane.deploy.command.api.client import Json
-from modelplane.deploy.command.api.failures import CommandFailed, Refused, Status
+from modelplane.deploy.command.api.failures import CommandFailed, Refused, Status, WrongUsage
 from modelplane.deploy.command.api.rollouts import endpoint_path
 from modelplane.deploy.command.api.session import Session
 from modelplane.deploy.command.api.verbs import argument, run_command
@@ -35,10 +35,11 @@ def main(argv: Sequence[str]) -> int:
 
 def _run(session: Session) -> None:
     given = session.given
+    _check_together(given)
     if given.action == "export":
         from modelplane.deploy.command.usage.parquet import export  # noqa: PLC0415 - an optional library
 
-        file = Path(given.parquet)
+        file = Path(given.parquet or "usage.parquet")
         try:
             count = export(_pages(session), file)
         except OSError as error:
@@ -50,14 +51,29 @@ def _run(session: Session) -> None:
     session.write(_list(session))
 
 
+def _check_together(given: argparse.Namespace) -> None:
+    """Refuse options that would have no effect beside the others."""
+    exports = given.action == "export"
+    useless = {
+        "--parquet": given.parquet is not None and not exports,
+        "--group-by": given.group_by is not None and exports,
+        "--output": given.output is not None and exports,
+        "--limit": given.limit is not None and (exports or bool(given.group_by)),
+    }
+    what = "export" if exports else "--group-by" if given.group_by else "a list"
+    for option, has_no_effect in useless.items():
+        if has_no_effect:
+            raise WrongUsage(f"{option} has no effect with {what}; leave it out")
+
+
 def _list(session: Session) -> str:
     given = session.given
     filters = _filters(session)
     if given.group_by:
         filters |= {"group_by": given.group_by, "percentiles": "true"}
     else:
-        filters["max_results"] = str(given.limit)
-    if given.output != "table":
+        filters["max_results"] = str(100 if given.limit is None else given.limit)
+    if given.output not in (None, "table"):
         return _text(session, filters | {"format": given.output}).rstrip() + "\n"
     document = _document(session, filters)
     return format_table(document.get("usage") or document.get("totals") or [], session.width)
@@ -147,9 +163,11 @@ _ARGUMENTS = (
         help="totals by any of endpoint, served_entity, provider, model, requester, task, client, "
         "status_code, guardrail_action, day, hour, minute, tag:KEY, with commas",
     ),
-    argument("-o", "--output", "--format", default="table", choices=_FORMATS, help="form"),
-    argument("--limit", type=int, default=100, help="most queries to list; at most 1000"),
-    argument("--parquet", default="usage.parquet", help="file that `export` writes"),
+    argument(
+        "-o", "--output", "--format", choices=_FORMATS, help="form of a list [default: table]"
+    ),
+    argument("--limit", type=int, help="most queries to list; at most 1000 [default: 100]"),
+    argument("--parquet", help="file that `export` writes [default: usage.parquet]"),
 )
 
 

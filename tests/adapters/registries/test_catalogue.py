@@ -79,6 +79,17 @@ def test_an_entry_is_read() -> None:
         (named(name=None), "docs is of the model's own endpoint"),
         (named(price='"cheap"'), "price must be a number in quotes"),
         (named(price_unit='"EUR"'), "price_unit needs price"),
+        (named(price='"1"', price_unit='"EUR"'), 'price_unit must be .* as "USD per 1M tokens"'),
+        (
+            named(price='"1"')
+            + named(
+                name='"databricks-x"',
+                entity='"system.ai.x"',
+                input_price='"1"',
+                price_unit='"EUR per 1M tokens"',
+            ),
+            "prices are in DBUs and EUR; give all in one",
+        ),
         (named(description='"' + "x" * 4001 + '"'), "description must have at most 4000"),
         ("[[models", "Expected"),
     ],

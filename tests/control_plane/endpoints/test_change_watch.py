@@ -23,8 +23,10 @@ from modelplane.control_plane.errors import (
     Unauthenticated,
 )
 from modelplane.control_plane.principal import Level, Principal, current_principal
+from modelplane.control_plane.store import codec
 from modelplane.control_plane.store.database import Database, Session
 from modelplane.control_plane.store.endpoints import change_log, changes, records, rollouts
+from modelplane.control_plane.store.states import ChangeKind, Phase
 from tests.control_plane.configs import openai_entity
 from tests.control_plane.conftest import ALICE, share
 from tests.control_plane.endpoints.test_lifecycle import BOB, KEY, request
@@ -312,3 +314,65 @@ async def test_what_nobody_can_wait_for_is_refused(
     context: Any = _Context()
     with pytest.raises(InvalidParameter, match=expected):
         await servicer.WatchChanges(pb.WatchChangesRequest(**asked), context)
+
+
+def _changes_of_many_grants() -> list[change_log.Change]:
+    """As many changes as are kept, of an endpoint that others than anybody here may see."""
+    return [
+        change_log.Change(
+            number + 1,
+            ChangeKind.UPDATED,
+            "e",
+            "theirs",
+            codec.encode_levels({f"{number}-{one}": Level.CAN_VIEW for one in range(100)}),
+            1,
+            Phase.SETTLED,
+            0,
+        )
+        for number in range(change_log.KEPT)
+    ]
+
+
+async def test_others_have_their_turn_while_many_changes_are_looked_through(
+    watch: ChangeWatch,
+) -> None:
+    watch._changes.extend(_changes_of_many_grants())
+    watch._revision = change_log.KEPT
+    member = Principal("78", "max", group_ids=frozenset(map(str, range(1_000, 1_100))))
+    for caller in (VIEWER, member):
+        looking = asyncio.create_task(watch._since(caller, 0, ()))
+        turns = 0
+        while not looking.done():
+            turns += 1
+            await asyncio.sleep(0)
+        assert turns > change_log.KEPT / change_watch._PAUSE_AFTER
+        assert await looking == News(change_log.KEPT)
+
+
+async def test_grants_of_others_are_not_read(
+    watch: ChangeWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch._changes.extend(_changes_of_many_grants())
+    watch._revision = change_log.KEPT
+    monkeypatch.setattr(change_watch, "_grants", {}.__getitem__)
+    assert await watch._since(VIEWER, 0, ()) == News(change_log.KEPT)
+
+
+async def test_what_comes_while_changes_are_looked_through_is_told(
+    endpoints: Endpoints, watch: ChangeWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await endpoints.create(ALICE, request("chat"))
+    revision = (await watch.newest()).revision
+    since, looked = watch._since, asyncio.Event()
+
+    async def slow(*given: Any) -> News:
+        news = await since(*given)
+        if not looked.is_set():
+            looked.set()
+            # As when there was much to look through: meanwhile all are woken.
+            await endpoints.create(ALICE, request("other"))
+            await watch.newest()
+        return news
+
+    monkeypatch.setattr(watch, "_since", slow)
+    assert told(await watch.watch(ALICE, revision, LONG)) == [("CREATED", "other")]

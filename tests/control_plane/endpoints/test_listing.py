@@ -271,11 +271,37 @@ async def test_recent_calls_are_told_of_a_page(
     assert not (await servicer.ListServingEndpoints(filtered, OTHER)).HasField("total_count")
 
 
+def token_of(place: bytes) -> str:
+    return "." + base64.urlsafe_b64encode(place).decode()
+
+
+CREATION = b'["creation_timestamp",1,"a"]'
+
+
 @pytest.mark.parametrize(
-    "token",
-    ["x", "W10=", base64.urlsafe_b64encode(b'["1","a"]').decode(), "WyIiLCJhXHUwMDAwIl0=", "é"],
+    ("order_by", "token"),
+    [
+        ("creation_timestamp", "x"),
+        ("creation_timestamp", "."),
+        ("creation_timestamp", "é"),
+        ("creation_timestamp", token_of(b"[]")),
+        ("creation_timestamp", token_of(CREATION).removeprefix(".")),
+        ("creation_timestamp", token_of(b'["creation_timestamp","1","a"]')),
+        ("creation_timestamp", token_of(b'["creation_timestamp",9223372036854775808,"a"]')),
+        ("creation_timestamp", token_of(b'["creation_timestamp",1,"a\\u0000"]')),
+        ("creation_timestamp desc", token_of(CREATION)),
+        ("last_updated_timestamp", token_of(CREATION)),
+        ("name", token_of(b'["creator","alice","a"]')),
+        ("", token_of(CREATION)),
+    ],
 )
-def test_a_token_of_another_order_is_refused(token: str) -> None:
-    asked = ListServingEndpointsRequest(page_token=token, order_by="creation_timestamp")
+def test_a_token_of_another_order_is_refused(order_by: str, token: str) -> None:
     with pytest.raises(InvalidParameter, match="'page_token' must be"):
-        read_listing(asked)
+        read_listing(ListServingEndpointsRequest(page_token=token, order_by=order_by))
+
+
+def test_a_token_of_this_order_is_read() -> None:
+    asked = ListServingEndpointsRequest(
+        page_token=token_of(CREATION), order_by="creation_timestamp"
+    )
+    assert read_listing(asked).after == lists.Place("a", 1)

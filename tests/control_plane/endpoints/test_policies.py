@@ -244,7 +244,8 @@ async def test_pseudonyms_have_a_key_that_stays(
     assert list((await settings.get_policies(ALICE, "chat"))[0].phases) == ["input"]
     # Versions that are forgotten take their credentials with them, and not this.
     async with database.write() as transaction:
-        await changes.prune_versions(transaction, (await endpoints.get(ALICE, "chat")).id, 0)
+        record = await endpoints.get(ALICE, "chat")
+        await changes.prune_versions(transaction, record.id, newest=record.last_version, keep=0)
     await settings.put_policies(ALICE, "chat", hiding)
     assert await key() == first
 

@@ -2,10 +2,17 @@ from modelserving.launcher.v1.launcher_service_pb2 import EngineFigures
 from modelserving.worker.v1.metrics_service_pb2 import EndpointCounts, EntityCounts
 
 from modelplane.adapters.shared.latency import BUCKETS
-from modelplane.control_plane.endpoints.totals import EngineTotals, Recent, Totals
+from modelplane.control_plane.endpoints.totals import (
+    MAX_ENTITIES,
+    MAX_NEW_NAMES,
+    EngineTotals,
+    Recent,
+    Totals,
+)
 
 NOW = 1_700_000_000_000
 MINUTE = 60_000
+HOUR = 60 * MINUTE
 
 
 def report(in_flight: int = 0, entity: str = "gpt", **requests: int) -> EndpointCounts:
@@ -118,3 +125,35 @@ def test_what_is_kept_of_replicas_has_a_bound_and_what_they_say_too() -> None:
         engine.note({"liar": EngineFigures()}, NOW)
     totals = Totals(engines={"gpt": engine})
     assert Totals.parse(totals.encode()) == totals
+
+
+def test_entities_that_are_renamed_again_and_again_are_counted_without_a_name() -> None:
+    totals = Totals()
+    for number in range(3 * MAX_NEW_NAMES):
+        counts = report(entity=f"entity-{number}", _200=1)
+        counts.entities[0].first_chunk_buckets.extend([1] * BUCKETS)
+        totals.admit(counts, NOW)
+        totals.add(counts, NOW)
+        totals = Totals.parse(totals.encode())
+    assert len(totals.entities) == MAX_NEW_NAMES + 1
+    assert totals.entities[""].requests == {"200": 2 * MAX_NEW_NAMES}
+    # Those that are known go on, and the next hour has names of its own.
+    for name, now_ms in (("entity-0", NOW), ("new", NOW + HOUR)):
+        counts = report(entity=name, _200=1)
+        totals.admit(counts, now_ms)
+        totals.add(counts, now_ms)
+        assert totals.entities[name].requests["200"] == 1 + (name == "entity-0")
+
+
+def test_entities_are_known_that_were_asked_last() -> None:
+    totals = Totals()
+    for number in range(2 * MAX_ENTITIES):
+        for name in ("always", f"entity-{number}"):
+            counts = report(entity=name, _200=1)
+            counts.entities[0].first_chunk_buckets.extend([1] * BUCKETS)
+            totals.add(counts, NOW)
+        totals.note_engines({f"entity-{number}": {"r": figures(prompt=1)}}, NOW)
+        totals = Totals.parse(totals.encode())
+    assert len(totals.entities) == len(totals.first_chunks) == len(totals.engines) == MAX_ENTITIES
+    assert totals.entities["always"].requests == {"200": 2 * MAX_ENTITIES}
+    assert f"entity-{2 * MAX_ENTITIES - 1}" in totals.engines

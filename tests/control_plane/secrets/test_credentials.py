@@ -1,12 +1,11 @@
 import pytest
 from google.protobuf import json_format
 
+from modelplane.adapters.shared.credential_slots import find_credentials, parse_reference
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.secrets.credentials import (
     CredentialResolver,
     CredentialVault,
-    find_credentials,
-    parse_reference,
     reference_to,
     take_plaintexts,
 )

@@ -89,7 +89,18 @@ async def test_each_limit_tells_what_is_taken_of_it(
     ]
     assert not told.limits[0].HasField("principal")
     await share(database, "chat", BOB, Level.CAN_VIEW)
-    assert (await granted(used, BOB))[1] == ("user", "", "CALLS", 4)
+    # What others use is for those who manage the endpoint.
+    of_all = ("endpoint", "", "TOKENS", 700)
+    assert await granted(used, BOB) == [of_all, ("user", "", "CALLS", 4)]
+    ann = Principal("ann-id", "ann", group_ids=frozenset({"team-id"}))
+    await share(database, "chat", ann, Level.CAN_QUERY)
+    assert await granted(used, ann) == [
+        of_all,
+        ("user", "", "CALLS", 5),
+        ("user", "Ann", "CALLS", 5),
+        ("user", "Ann", "TOKENS", 0),
+        ("user_group", "team", "CALLS", 6),
+    ]
     clock.now_ms += WINDOW_MS
     assert {amount for *_, amount in await granted(used)} == {0}
 
@@ -136,6 +147,11 @@ async def test_refusals_are_of_this_minute_and_their_metric_of_all(
     samples = families["modelplane_endpoint_limit_refusals"].samples
     assert {(one.labels["principal"], one.value) for one in samples} == {("ann", 9), ("", 1)}
     assert {one.labels["unit"] for one in samples} == {"requests"}
+    # Who was refused by a name is for those who manage the endpoint, and for themselves.
+    for who, names in ((BOB, [""]), (Principal("ann-id", "Ann"), ["", "ann"])):
+        await share(database, "chat", who, Level.CAN_VIEW)
+        refusals = (await metrics.read(who, "chat")).refusals
+        assert sorted(name.split(" ", 2)[2] for name in refusals) == names
 
 
 async def test_limits_that_were_are_forgotten_in_the_end(

@@ -11,11 +11,12 @@ from sqlmodel import col, select
 from modelplane.adapters.shared.latency import BUCKETS
 from modelplane.control_plane.endpoints.lifecycle import Endpoints
 from modelplane.control_plane.endpoints.metrics import EndpointMetrics
+from modelplane.control_plane.endpoints.totals import MAX_NEW_NAMES
 from modelplane.control_plane.errors import InvalidParameter, NotFound, TooManyCalls
 from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.tables import EndpointMetricsRow, SeriesRow
-from modelplane.control_plane.traffic.series import Series, Wanted
+from modelplane.control_plane.traffic.series import MAX_TOLD, Series, Wanted
 from tests.control_plane.configs import config_input, openai_entity
 from tests.control_plane.conftest import ALICE, FakeClock, share
 from tests.control_plane.endpoints.test_lifecycle import (
@@ -202,6 +203,54 @@ async def test_so_many_are_looked_at_and_no_more(
     await series.read(ALICE, "other", LIVE)
 
 
+async def test_a_clock_that_was_ahead_for_a_while_leaves_no_calls_of_the_future(
+    series: Series, reports: Reports, clock: FakeClock
+) -> None:
+    begun = clock.now_ms
+    await series.read(ALICE, "chat", LIVE)
+    await reports.add(_200=100)
+    clock.now_ms += 2 * HOUR
+    await reports.add(_200=1)
+    clock.now_ms = begun + MINUTE
+    for calls in (2, 4):
+        await reports.add(_200=calls)
+        clock.now_ms += MINUTE
+    told = of(await series.read(ALICE, "chat", BY_MINUTE))
+    assert [calls for calls in told.requests if calls] == [101, 2, 4]
+    # What had been kept for long enough by that clock is gone.
+    told = of(await series.read(ALICE, "chat", LIVE))
+    assert [calls for calls in told.requests if calls] == [2, 4]
+    # Nor when the time comes that it showed.
+    clock.now_ms = begun + 2 * HOUR + MINUTE // 2
+    await reports.add(_200=8)
+    told = of(await series.read(ALICE, "chat", BY_MINUTE))
+    assert [calls for calls in told.requests if calls] == [101, 2, 4, 8]
+    told = of(await series.read(ALICE, "chat", BY_HOUR))
+    assert list(told.requests) == [107, 0, 8]
+
+
+async def test_nobody_looks_at_so_many_that_others_cannot(
+    database: Database, clock: FakeClock, endpoints: Endpoints, endpoint_id: str
+) -> None:
+    series = Series(database, clock, most_looked_at=3, most_by_one=2)
+    await series.read(ALICE, "chat", LIVE)
+    assert endpoint_id
+    for name in ("second", "third"):
+        await endpoints.create(ALICE, with_model(name))
+    for name in ("chat", "third"):
+        await share(database, name, BOB, Level.CAN_VIEW)
+    await series.read(ALICE, "second", LIVE)
+    with pytest.raises(TooManyCalls, match="You look at 2 endpoints"):
+        await series.read(ALICE, "third", LIVE)
+    # Others can look at what is free, and at what is recorded already.
+    for name in ("chat", "third"):
+        await series.read(BOB, name, LIVE)
+    # What is gone is looked at no more once its time is over.
+    await endpoints.delete(ALICE, "second")
+    clock.now_ms += 16 * MINUTE
+    await series.read(ALICE, "third", LIVE)
+
+
 async def test_what_is_old_goes(
     series: Series, reports: Reports, clock: FakeClock, database: Database
 ) -> None:
@@ -305,3 +354,25 @@ async def test_the_course_goes_with_its_endpoint(
     await endpoints.delete(ALICE, "chat")
     async with database.read() as session:
         assert not (await session.exec(select(SeriesRow))).all()
+
+
+async def test_entities_that_are_renamed_again_and_again_fill_nothing(
+    database: Database, series: Series, metrics: EndpointMetrics, endpoint_id: str, clock: FakeClock
+) -> None:
+    for hour in range(3):
+        report_of_many = EndpointCounts(endpoint_id=endpoint_id)
+        for number in range(2 * MAX_NEW_NAMES):
+            name = f"entity-{hour}-{number}"
+            report_of_many.entities.extend(counts(endpoint_id, name, _200=1).entities)
+        await metrics.add("worker", hour + 1, [report_of_many])
+        clock.now_ms += HOUR
+    await metrics.add("worker", 4, [counts(endpoint_id, "chat", _200=1)])
+    async with database.read() as session:
+        by_minute = select(func.count()).where(col(SeriesRow.step_seconds) == 60)
+        assert (await session.exec(by_minute)).one() == 3 * (MAX_NEW_NAMES + 1) + 1
+    told = await series.read(ALICE, "chat", BY_MINUTE)
+    names = [one.served_entity_name for one in told.entities]
+    assert names[0] == "chat"
+    assert len(names) == MAX_TOLD
+    assert {f"entity-2-{number}" for number in range(MAX_NEW_NAMES)} < set(names)
+    assert sum(of(told, "").requests) == 3 * MAX_NEW_NAMES

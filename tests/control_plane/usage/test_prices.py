@@ -1,6 +1,7 @@
 """Costs are exact, a new price changes nothing of before, and what is no price is refused."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -9,6 +10,8 @@ from modelserving.v1.usage_service_pb2 import Price
 from modelserving.worker.v1.usage_service_pb2 import UsageEntry
 from sqlmodel import col, delete, update
 
+from modelplane.adapters.registries.catalogue import Catalogue
+from modelplane.adapters.registries.foundation_model import FoundationModel
 from modelplane.control_plane.errors import InvalidParameter, PermissionDenied
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.usage.filters import UsageFilter
@@ -53,7 +56,7 @@ def price(model: str = "gpt-4", **changes: Any) -> Price:
 
 @pytest.fixture
 def prices(database: Database) -> UsagePrices:
-    return UsagePrices(database)
+    return UsagePrices(database, Catalogue())
 
 
 async def name_models(database: Database) -> None:
@@ -264,3 +267,52 @@ async def test_administrators_write(prices: UsagePrices) -> None:
 )
 def test_costs_are_printed_with_all_their_digits(units: int, text: str) -> None:
     assert format(as_decimal(units), "f") == text
+
+
+def catalogue(**changes: Any) -> Catalogue:
+    """Return a catalogue whose one model is the one of endpoint e-1."""
+    model = FoundationModel(
+        entity="gpt-4", weights="", task="", context_tokens=1, price_unit="USD per 1M tokens"
+    )
+    return Catalogue([replace(model, **changes)])
+
+
+async def test_the_catalogue_has_a_price_until_one_is_set(
+    database: Database, intake: UsageIntake, usage: UsageReader, clock: FakeClock
+) -> None:
+    await intake.record(JOURNAL, [spent(1, (10**6, 0, 10**6), time_ms=clock.now_ms)])
+    async with database.write() as transaction:
+        hosted = update(UsageOriginRow).values(provider="hosted", model="gpt-4")
+        await transaction.session.exec(hosted)
+    prices = UsagePrices(database, catalogue(price="28.571", input_price="1"))
+    for _ in range(2):
+        await prices.reconcile()
+        assert await costs(usage) == {("gpt-4",): ("29.571", 0)}
+    assert [row.cost for row in await rows(usage)] == [Decimal("29.571")]
+    # Nobody has set it.
+    assert await prices.read() == []
+    hour = clock.now_ms // HOUR_MS * HOUR_MS
+    own = price(provider="hosted", input_per_million="0", output_per_million="3")
+    for set_price, cost in (
+        (price(provider="hosted", from_time=hour + HOUR_MS), "29.571"),
+        (price("other", currency="USD"), "29.571"),
+        # Both could not be added up.
+        (price("other", currency="EUR"), None),
+        (Price(**fields_of(own), from_time=hour), "3"),
+        (own, "3"),
+    ):
+        assert await prices.replace(ALICE, [set_price]) == [set_price]
+        assert (await costs(usage))["gpt-4",][0] == cost
+        await prices.reconcile()
+        assert await prices.read() == [set_price]
+        assert (await costs(usage))["gpt-4",][0] == cost
+    await prices.replace(ALICE, [])
+    assert await costs(usage) == {("gpt-4",): ("29.571", 0)}
+    await UsagePrices(database, catalogue(price="2")).reconcile()
+    assert await costs(usage) == {("gpt-4",): ("2", 0)}
+    await UsagePrices(database, Catalogue()).reconcile()
+    assert await costs(usage) == {("gpt-4",): (None, 1)}
+
+
+def fields_of(told: Price) -> dict[str, Any]:
+    return {field.name: value for field, value in told.ListFields()}

@@ -164,6 +164,19 @@ async def test_the_watcher_resumes_where_it_was(
     assert set(watching.snapshots.current.names) == {"a", "b"}
 
 
+async def test_the_watcher_says_whether_it_holds_values(
+    watching: Watching, control_plane: FakeControlPlane
+) -> None:
+    first = await hello(control_plane)
+    assert (first.takes_secrets, first.holds_values) == (True, False)
+    # Of a control plane of the release before.
+    control_plane.push(snapshot(5, endpoint("a", config())), None)
+    await watching.until_paused()
+    watching.go_on()
+    again = await hello(control_plane)
+    assert (again.last_revision, again.holds_values) == (5, True)
+
+
 async def test_a_half_received_snapshot_is_forgotten(
     watching: Watching, control_plane: FakeControlPlane
 ) -> None:

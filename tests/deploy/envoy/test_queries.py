@@ -12,7 +12,9 @@ import httpx
 import pytest
 
 from modelplane.adapters.shared.rpc.sizes import BODY_TOO_LARGE, MAX_BODY_BYTES
-from modelplane.deploy.envoy.options import Queries
+from modelplane.deploy.envoy.filters import build_filters
+from modelplane.deploy.envoy.options import Address, EnvoyOptions, Queries
+from modelplane.deploy.envoy.routes import NATIVE_PATH, QUERY_PATH, build_route_config
 from tests.deploy.envoy.conftest import AS_IT_IS, TRANSCODED, WAYS, Gateway
 from tests.deploy.envoy.envoys import running_envoy, until_healthy
 from tests.deploy.envoy.toy_planes import ToyControlPlane
@@ -93,6 +95,22 @@ async def test_all_queries_can_be_transcoded(tmp_path: Path) -> None:
             answer = await ask(rest, path, mode="echo", model="toy")
             assert answer.headers["x-transcoded"] == "True"
             assert answer.json() == {"mode": "echo", "model": "toy"}
+
+
+async def test_a_query_costs_no_more_than_it_needs() -> None:
+    here = Address.parse("127.0.0.1:1")
+    config: Any = build_route_config(EnvoyOptions(here, (here,), (here,)))
+    sessions, *first, _ = config["virtual_hosts"][0]["routes"][:4]
+    assert [route["match"]["safe_regex"]["regex"] for route in first] == [QUERY_PATH, NATIVE_PATH]
+    # Only calls of the pages are on their route.
+    assert {"name": "x-ui-session", "string_match": {"exact": "1"}} in sessions["match"]["headers"]
+    chain: list[Any] = build_filters(cors=False, ui=True)
+    *filters, router = chain
+    assert router["typed_config"]["dynamic_stats"] is False
+    on = {one["name"] for one in filters if not one.get("disabled")}
+    for route in first:
+        off = route["typed_per_filter_config"]
+        assert on == {name for name in off if off[name]["disabled"]}
 
 
 async def test_other_paths_are_transcoded(gateway: Gateway) -> None:

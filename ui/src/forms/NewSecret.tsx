@@ -1,7 +1,8 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useId, useState } from 'react'
-import { get, run } from '../api'
+import { type ApiRequest, get, run } from '../api'
 import { Dialog, Failure, Field } from '../kit'
+import { CopyAs } from '../kit/CopyAs'
 
 /** Stores a secret, in a scope that is made for it if need be. */
 export function NewSecret({ scope: given = '', onClose, onCreated }: {
@@ -18,12 +19,13 @@ export function NewSecret({ scope: given = '', onClose, onCreated }: {
     queryKey: ['scopes'],
     queryFn: () => get<{ scopes?: { name: string }[] }>('/api/2.0/secrets/scopes/list'),
   })
+  const isNew = scopes.data !== undefined && !scopes.data.scopes?.some(({ name }) => name === scope)
+  const scoping: ApiRequest = { method: 'POST', path: '/api/2.0/secrets/scopes/create', body: { scope } }
+  const putting: ApiRequest = { method: 'POST', path: '/api/2.0/secrets/put', body: { scope, key, string_value: value } }
   const create = useMutation({
     mutationFn: async () => {
-      if (!scopes.data?.scopes?.some(({ name }) => name === scope)) {
-        await run({ method: 'POST', path: '/api/2.0/secrets/scopes/create', body: { scope } })
-      }
-      await run({ method: 'POST', path: '/api/2.0/secrets/put', body: { scope, key, string_value: value } })
+      if (isNew) await run(scoping)
+      await run(putting)
     },
     onSuccess: () => {
       onCreated(`${scope}/${key}`)
@@ -49,6 +51,8 @@ export function NewSecret({ scope: given = '', onClose, onCreated }: {
           <input required type="password" autoComplete="off" value={value} onChange={(event) => setValue(event.target.value)} />
         </Field>
         <div className="dialog-foot">
+          {isNew && scope !== '' && <CopyAs request={scoping} label="Copy the new scope as" />}
+          <CopyAs request={putting} />
           <button type="button" onClick={onClose}>Cancel</button>
           <button type="submit" className="primary" disabled={create.isPending}>Store</button>
         </div>

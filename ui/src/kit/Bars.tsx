@@ -1,15 +1,16 @@
 import type { ReactNode } from 'react'
-import { short } from '../format'
+import { count, short } from '../format'
+import { Table } from '.'
 import { useWidth } from './useWidth'
 
-export interface Bar { label: string; title: string; value: number; bad: number }
+export interface Bar { label: string; title: string; when: string; value: number; bad: number }
 
 const LEAST_WIDTH = 520
 const HEIGHT = 180
 const BASE = 156
 const LABEL_WIDTH = 110
 
-/** Counts over time, those that failed in another color; the table beside it has the numbers. */
+/** Counts over time, those that failed in another color, and the same as a table. */
 export function Bars({ label, bars }: { label: string; bars: Bar[] }): ReactNode {
   const [frame, width] = useWidth(LEAST_WIDTH)
   const most = Math.max(1, ...bars.map(({ value }) => value))
@@ -18,6 +19,7 @@ export function Bars({ label, bars }: { label: string; bars: Bar[] }): ReactNode
   const top = 10
   const height = (value: number): number => (value / most) * (BASE - top)
   return (
+    <>
     <div ref={frame} className="scroll chart" tabIndex={0} role="region" aria-label={label}>
       <svg className="bars" width={width} height={HEIGHT} role="img" aria-label={label}>
       {[0, 0.5, 1].map((part) => (
@@ -40,5 +42,14 @@ export function Bars({ label, bars }: { label: string; bars: Bar[] }): ReactNode
       })}
     </svg>
     </div>
+    <details>
+      <summary>As a table</summary>
+      <Table label={`${label} as a table`} rows={bars} id={({ when }) => when} columns={[
+        { title: 'From', cell: ({ when }) => when },
+        { title: 'Requests', number: true, cell: ({ value }) => count(value) },
+        { title: 'Failed', number: true, cell: ({ bad }) => count(bad) },
+      ]} />
+    </details>
+    </>
   )
 }

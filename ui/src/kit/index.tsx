@@ -2,9 +2,10 @@
 import { cloneElement, type ReactElement, type ReactNode, useEffect, useId, useRef, useState } from 'react'
 import { createPortal } from 'react-dom'
 import { Link } from 'wouter'
-import { ApiError } from '../api'
+import { ApiError, type ApiRequest } from '../api'
 import { describeState } from '../state'
 import type { Endpoint } from '../types'
+import { CopyAs } from './CopyAs'
 
 export function State({ endpoint }: { endpoint: Endpoint }): ReactNode {
   const { text, look, why } = describeState(endpoint)
@@ -115,6 +116,8 @@ export interface Column<Row> {
   cell: (row: Row) => ReactNode
   number?: boolean
   narrow?: boolean
+  /** Names without spaces, which may be broken. */
+  long?: boolean
   /** What the rows can be ordered by that this column shows. */
   order?: string
 }
@@ -141,8 +144,8 @@ export function Table<Row>({ label, columns, rows, id, order, onOrder }: {
         <tbody>
           {rows.map((row) => (
             <tr key={id(row)}>
-              {columns.map(({ title, cell, number, narrow }) => (
-                <td key={title} className={number ? 'number' : narrow ? 'narrow' : undefined}>{cell(row)}</td>
+              {columns.map(({ title, cell, number, narrow, long }) => (
+                <td key={title} className={number ? 'number' : narrow ? 'narrow' : undefined}>{long ? <span className="long">{cell(row)}</span> : cell(row)}</td>
               ))}
             </tr>
           ))}
@@ -175,21 +178,24 @@ export function Loading(): ReactNode {
   return <div className="loading" role="status"><span>Loading …</span></div>
 }
 
-export function Copy({ text, label = 'Copy' }: { text: string; label?: string }): ReactNode {
+export function Copy({ text, label = 'Copy', onCopied }: { text: string; label?: string; onCopied?: () => void }): ReactNode {
   const [copied, setCopied] = useState(false)
   const copy = async (): Promise<void> => {
     await navigator.clipboard.writeText(text)
     setCopied(true)
+    onCopied?.()
     setTimeout(() => setCopied(false), 1500)
   }
   return <button type="button" className="small" onClick={() => void copy()}>{copied ? 'Copied' : label}</button>
 }
 
-export function Dialog({ title, onClose, children, wide }: {
+export function Dialog({ title, onClose, children, wide, kept }: {
   title: string
   onClose: () => void
   children: ReactNode
   wide?: boolean
+  /** Whether only what is in it closes it. */
+  kept?: boolean
 }): ReactNode {
   const ref = useRef<HTMLDialogElement>(null)
   const id = useId()
@@ -203,10 +209,14 @@ export function Dialog({ title, onClose, children, wide }: {
   // Beside all else: a form in it that stood in another form would be sent by the browser itself. To
   // React it is where it was opened, so that form must not hear of it either.
   return createPortal(
-    <dialog ref={ref} className={wide ? 'wide' : undefined} aria-labelledby={id} onClose={onClose} onSubmit={(event) => event.stopPropagation()}>
+    <dialog ref={ref} className={wide ? 'wide' : undefined} aria-labelledby={id}
+      // A dialog that was opened in this one is a part of it to React, and closes by itself.
+      onClose={(event) => { if (event.target === ref.current) onClose() }}
+      onCancel={(event) => { if (kept && event.target === ref.current) event.preventDefault() }}
+      onSubmit={(event) => event.stopPropagation()}>
       <div className="dialog-head">
         <h2 id={id}>{title}</h2>
-        <button type="button" className="plain" aria-label="Close" onClick={() => ref.current?.close()}>✕</button>
+        {!kept && <button type="button" className="plain" aria-label="Close" onClick={() => ref.current?.close()}>✕</button>}
       </div>
       {children}
     </dialog>,
@@ -215,10 +225,12 @@ export function Dialog({ title, onClose, children, wide }: {
 }
 
 /** Asks before what cannot be undone; `name`, if given, has to be typed. */
-export function Confirm({ title, action, name, error, busy, onConfirm, onClose, children }: {
+export function Confirm({ title, action, name, request, error, busy, onConfirm, onClose, children }: {
   title: string
   action: string
   name?: string
+  /** What confirming sends. */
+  request: ApiRequest
   error?: unknown
   busy: boolean
   onConfirm: () => void
@@ -237,6 +249,7 @@ export function Confirm({ title, action, name, error, busy, onConfirm, onClose, 
           </Field>
         )}
         <div className="dialog-foot">
+          <CopyAs request={request} />
           <button type="button" onClick={onClose}>Keep</button>
           <button type="submit" className="dangerous" disabled={busy || (name !== undefined && typed !== name)}>{action}</button>
         </div>

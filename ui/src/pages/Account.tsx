@@ -1,10 +1,11 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
-import { type ReactNode, useState } from 'react'
-import { get, run, SESSIONS, signedOut } from '../api'
+import { type ReactNode, useEffect, useState } from 'react'
+import { type ApiRequest, get, run, SESSIONS, signedOut } from '../api'
 import { browserOf } from '../browser'
 import { ago, when } from '../format'
 import { keysAreOn, switchKeys } from '../keys'
 import { Check, Confirm, Copy, Dialog, Empty, Failure, Field, Head, Table } from '../kit'
+import { CopyAs } from '../kit/CopyAs'
 import { useMe } from '../me'
 import type { Me, TokenInfo } from '../types'
 
@@ -48,7 +49,7 @@ function Tokens(): ReactNode {
   const [revoking, setRevoking] = useState<TokenInfo | null>(null)
   const list = useQuery({ queryKey: ['tokens'], queryFn: () => get<{ token_infos?: TokenInfo[] }>('/api/2.0/token/list') })
   const revoke = useMutation({
-    mutationFn: (token_id: string) => run({ method: 'POST', path: '/api/2.0/token/delete', body: { token_id } }),
+    mutationFn: (id: string) => run(revocation(id)),
     onSuccess: () => { setRevoking(null); void queries.invalidateQueries({ queryKey: ['tokens'] }) },
   })
   const tokens = list.data?.token_infos ?? []
@@ -59,13 +60,15 @@ function Tokens(): ReactNode {
       {list.data && tokens.length === 0 && <Empty title="You have no access tokens." />}
       {tokens.length > 0 && <TokenTable tokens={tokens} onRevoke={setRevoking} />}
       {revoking && (
-        <Confirm title="Revoke this token?" action="Revoke" error={revoke.error} busy={revoke.isPending} onConfirm={() => revoke.mutate(revoking.token_id)} onClose={() => setRevoking(null)}>
+        <Confirm title="Revoke this token?" action="Revoke" request={revocation(revoking.token_id)} error={revoke.error} busy={revoke.isPending} onConfirm={() => revoke.mutate(revoking.token_id)} onClose={() => setRevoking(null)}>
           <p>Whoever uses <strong>{revoking.comment || revoking.token_id}</strong> is refused from then on.</p>
         </Confirm>
       )}
     </section>
   )
 }
+
+const revocation = (token_id: string): ApiRequest => ({ method: 'POST', path: '/api/2.0/token/delete', body: { token_id } })
 
 interface UiSession { session_id: string; created_time: number; expires_time: number; user_agent: string; current: boolean }
 
@@ -124,22 +127,24 @@ function CreateToken({ onClose }: { onClose: () => void }): ReactNode {
   const queries = useQueryClient()
   const [comment, setComment] = useState('')
   const [lifetime, setLifetime] = useState(90 * DAY)
+  const request: ApiRequest = {
+    method: 'POST', path: '/api/2.0/token/create', body: { comment, ...(lifetime === 0 ? {} : { lifetime_seconds: lifetime }) },
+  }
   const create = useMutation({
-    mutationFn: () => run<{ token_value: string }>({
-      method: 'POST', path: '/api/2.0/token/create', body: { comment, ...(lifetime === 0 ? {} : { lifetime_seconds: lifetime }) },
-    }),
+    mutationFn: () => run<{ token_value: string }>(request),
     onSuccess: () => queries.invalidateQueries({ queryKey: ['tokens'] }),
   })
-  return <TokenDialog title="Create access token" value={create.data?.token_value} error={create.error} busy={create.isPending} onSubmit={() => create.mutate()} onClose={onClose}>
+  return <TokenDialog title="Create access token" value={create.data?.token_value} request={request} error={create.error} busy={create.isPending} onSubmit={() => create.mutate()} onClose={onClose}>
     <Field label="What it is for"><input required autoFocus autoComplete="off" maxLength={1024} value={comment} onChange={(event) => setComment(event.target.value)} /></Field>
     <Field label="Expires after"><select value={lifetime} onChange={(event) => setLifetime(Number(event.target.value))}>{LIFETIMES.map(([text, value]) => <option key={value} value={value}>{text}</option>)}</select></Field>
   </TokenDialog>
 }
 
 /** Makes a credential and shows its value, this once. */
-export function TokenDialog({ title, value, error, busy, onSubmit, onClose, children }: {
+export function TokenDialog({ title, value, request, error, busy, onSubmit, onClose, children }: {
   title: string
   value: string | undefined
+  request: ApiRequest
   error: unknown
   busy: boolean
   onSubmit: () => void
@@ -147,25 +152,38 @@ export function TokenDialog({ title, value, error, busy, onSubmit, onClose, chil
   children: ReactNode
 }): ReactNode {
   return (
-    <Dialog title={title} onClose={onClose}>
+    <Dialog title={title} kept={value !== undefined} onClose={onClose}>
       {value === undefined
         ? (
           <form onSubmit={(event) => { event.preventDefault(); onSubmit() }}>
             <Failure error={error} />
             {children}
             <div className="dialog-foot">
+              <CopyAs request={request} />
               <button type="button" onClick={onClose}>Cancel</button>
               <button type="submit" className="primary" disabled={busy}>Create</button>
             </div>
           </form>
         )
-        : (
-          <>
-            <p><strong>Copy it now: it is not shown again.</strong></p>
-            <p className="value"><code>{value}</code> <Copy text={value} /></p>
-            <div className="dialog-foot"><button type="button" className="primary" onClick={onClose}>Done</button></div>
-          </>
-        )}
+        : <Value value={value} onClose={onClose} />}
     </Dialog>
+  )
+}
+
+/** A value that is shown this once: until it was copied, the page is not left without a question. */
+function Value({ value, onClose }: { value: string; onClose: () => void }): ReactNode {
+  const [copied, setCopied] = useState(false)
+  useEffect(() => {
+    if (copied) return
+    const ask = (event: BeforeUnloadEvent): void => event.preventDefault()
+    window.addEventListener('beforeunload', ask)
+    return () => window.removeEventListener('beforeunload', ask)
+  }, [copied])
+  return (
+    <>
+      <p><strong>Copy it now: it is not shown again.</strong></p>
+      <p className="value"><code>{value}</code> <Copy text={value} onCopied={() => setCopied(true)} /></p>
+      <div className="dialog-foot"><button type="button" className={copied ? 'primary' : undefined} onClick={onClose}>{copied ? 'Done' : 'Close without copying'}</button></div>
+    </>
   )
 }

@@ -1,24 +1,16 @@
 /** What the tokens of models cost, and which models have no price. */
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
-import { get, query, run } from '../api'
+import { type ApiRequest, get, query, run } from '../api'
 import { count, when } from '../format'
 import { Confirm, Dialog, Empty, Failure, Field, Head, Loading, Table } from '../kit'
 import { CopyAs } from '../kit/CopyAs'
 import type { UsageTotal } from '../types'
+import type { Price } from './playground/cost'
 
 const PATH = '/api/2.0/prices'
 const MONTH = 30 * 86_400_000
 
-interface Price {
-  provider: string
-  model: string
-  input_per_million: string
-  output_per_million: string
-  cached_input_per_million?: string
-  currency: string
-  from_time?: number
-}
 interface Prices { prices?: Price[] }
 
 const keyOf = ({ provider, model, from_time: from = 0 }: Price): string => JSON.stringify([provider, model, from])
@@ -27,9 +19,13 @@ const since = ({ from_time: from }: Price): string => (from ? `from ${when(from)
 /** Change one price: the others are what they are when it is sent, whatever this page has shown. */
 async function change(gone: Price | null, added: Price | null): Promise<Prices> {
   const { prices = [] } = await get<Prices>(PATH)
+  return await run<Prices>(changing(prices, gone, added))
+}
+
+function changing(prices: readonly Price[], gone: Price | null, added: Price | null): ApiRequest {
   const away = [gone, added].flatMap((price) => (price === null ? [] : [keyOf(price)]))
   const rest = prices.filter((price) => !away.includes(keyOf(price)))
-  return await run<Prices>({ method: 'PUT', path: PATH, body: { prices: added === null ? rest : [...rest, added] } })
+  return { method: 'PUT', path: PATH, body: { prices: added === null ? rest : [...rest, added] } }
 }
 
 export function PricesPage(): ReactNode {
@@ -70,7 +66,7 @@ export function PricesPage(): ReactNode {
       )}
       {prices.data && <Unpriced onChoose={(model) => setEdited({ ...model, currency })} />}
       {edited && <Edit price={edited} known={found} onClose={() => setEdited(null)} />}
-      {going && <Delete price={going} onClose={() => setGoing(null)} />}
+      {going && <Delete price={going} known={found} onClose={() => setGoing(null)} />}
     </>
   )
 }
@@ -133,6 +129,7 @@ function Edit({ price, known, onClose }: { price: Partial<Price>; known: readonl
           <input type="datetime-local" step={3600} value={local(values.from_time)} onChange={(event) => set({ from_time: event.target.value === '' ? 0 : new Date(event.target.value).getTime() })} />
         </Field>
         <div className="dialog-foot">
+          <CopyAs request={changing(known, before, priceOf(values))} />
           <button type="button" onClick={onClose}>Cancel</button>
           <button type="submit" className="primary" disabled={save.isPending}>Save</button>
         </div>
@@ -157,7 +154,7 @@ function local(time: number | undefined): string {
   return new Date(time - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 16)
 }
 
-function Delete({ price, onClose }: { price: Price; onClose: () => void }): ReactNode {
+function Delete({ price, known, onClose }: { price: Price; known: readonly Price[]; onClose: () => void }): ReactNode {
   const queries = useQueryClient()
   const remove = useMutation({
     mutationFn: () => change(price, null),
@@ -168,7 +165,7 @@ function Delete({ price, onClose }: { price: Price; onClose: () => void }): Reac
     },
   })
   return (
-    <Confirm title={`Delete the price of ${price.model}?`} action="Delete" error={remove.error} busy={remove.isPending} onConfirm={() => remove.mutate()} onClose={onClose}>
+    <Confirm title={`Delete the price of ${price.model}?`} action="Delete" request={changing(known, price, null)} error={remove.error} busy={remove.isPending} onConfirm={() => remove.mutate()} onClose={onClose}>
       <p>What was used {since(price)} costs what the price before it says, or nothing is known of it.</p>
     </Confirm>
   )

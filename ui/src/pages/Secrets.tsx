@@ -1,10 +1,11 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
 import { Link, useLocation } from 'wouter'
-import { get, query, run } from '../api'
+import { type ApiRequest, get, query, run } from '../api'
 import { ago, when } from '../format'
 import { NewSecret } from '../forms/NewSecret'
 import { Confirm, Empty, Failure, Field, Head, Loading, Table } from '../kit'
+import { CopyAs } from '../kit/CopyAs'
 
 interface Scope { name: string; backend_type: string }
 interface Secret { key: string; last_updated_timestamp?: number }
@@ -55,11 +56,12 @@ function Inside({ scope }: { scope: Scope }): ReactNode {
   const [deleting, setDeleting] = useState(false)
   const keys = useQuery({ queryKey: ['keys', scope.name], queryFn: () => get<{ secrets?: Secret[] }>(`${ROOT}/list${query({ scope: scope.name })}`) })
   const remove = useMutation({
-    mutationFn: (key: string) => run({ method: 'POST', path: `${ROOT}/delete`, body: { scope: scope.name, key } }),
+    mutationFn: (key: string) => run(deletion(scope.name, key)),
     onSuccess: () => { setRemoving(null); void queries.invalidateQueries({ queryKey: ['keys', scope.name] }) },
   })
+  const dropping: ApiRequest = { method: 'POST', path: `${ROOT}/scopes/delete`, body: { scope: scope.name } }
   const drop = useMutation({
-    mutationFn: () => run({ method: 'POST', path: `${ROOT}/scopes/delete`, body: { scope: scope.name } }),
+    mutationFn: () => run(dropping),
     onSuccess: () => { navigate('/secrets'); void queries.invalidateQueries({ queryKey: ['scopes'] }) },
   })
   const uses = useQuery({
@@ -86,18 +88,20 @@ function Inside({ scope }: { scope: Scope }): ReactNode {
       {others > 0 && <p className="muted">{others} more {others === 1 ? 'use is' : 'uses are'} not shown here: of endpoints that you may not see, or beyond the first thousand.</p>}
       <Acls scope={scope.name} />
       {removing !== null && (
-        <Confirm title="Delete this secret?" action="Delete" error={remove.error} busy={remove.isPending} onConfirm={() => remove.mutate(removing)} onClose={() => setRemoving(null)}>
+        <Confirm title="Delete this secret?" action="Delete" request={deletion(scope.name, removing)} error={remove.error} busy={remove.isPending} onConfirm={() => remove.mutate(removing)} onClose={() => setRemoving(null)}>
           <p>The value of <strong>{removing}</strong> is gone then. One that an endpoint uses is not deleted.</p>
         </Confirm>
       )}
       {deleting && (
-        <Confirm title="Delete this scope?" action="Delete" name={scope.name} error={drop.error} busy={drop.isPending} onConfirm={() => drop.mutate()} onClose={() => setDeleting(false)}>
+        <Confirm title="Delete this scope?" action="Delete" request={dropping} name={scope.name} error={drop.error} busy={drop.isPending} onConfirm={() => drop.mutate()} onClose={() => setDeleting(false)}>
           <p>All secrets in <strong>{scope.name}</strong> are gone then.</p>
         </Confirm>
       )}
     </>
   )
 }
+
+const deletion = (scope: string, key: string): ApiRequest => ({ method: 'POST', path: `${ROOT}/delete`, body: { scope, key } })
 
 const SHOWN_USERS = 5
 
@@ -120,9 +124,10 @@ function Acls({ scope }: { scope: string }): ReactNode {
   const [principal, setPrincipal] = useState('')
   const [permission, setPermission] = useState('READ')
   const list = useQuery({ queryKey: ['acls', scope], queryFn: () => get<{ items?: Acl[] }>(`${ROOT}/acls/list${query({ scope })}`) })
+  const granting = (acl: Acl): ApiRequest => ({ method: 'POST', path: `${ROOT}/acls/put`, body: { scope, ...acl } })
   const settled = { onSettled: () => queries.invalidateQueries({ queryKey: ['acls', scope] }) }
   const put = useMutation({
-    mutationFn: (acl: Acl) => run({ method: 'POST', path: `${ROOT}/acls/put`, body: { scope, ...acl } }),
+    mutationFn: (acl: Acl) => run(granting(acl)),
     onSuccess: () => setPrincipal(''),
     ...settled,
   })
@@ -155,6 +160,7 @@ function Acls({ scope }: { scope: string }): ReactNode {
           <Field label="User, group or application id"><input required autoComplete="off" value={principal} onChange={(event) => setPrincipal(event.target.value)} /></Field>
           <Field label="Permission"><select value={permission} onChange={(event) => setPermission(event.target.value)}>{PERMISSIONS.map((name) => <option key={name}>{name}</option>)}</select></Field>
           <button type="submit" className="primary" disabled={put.isPending}>Grant</button>
+          <CopyAs request={granting({ principal: principal.trim(), permission })} />
         </form>
       )}
     </section>

@@ -13,7 +13,7 @@ export function Requests({ rows }: { rows: UsageRow[] }): ReactNode {
         { title: 'Time', cell: (row) => <button type="button" className="link" onClick={() => setOpen(row)}>{when(row.request_time)}</button> },
         { title: 'Endpoint', cell: ({ endpoint_name }) => endpoint_name },
         { title: 'Entity', cell: ({ served_entity_name }) => served_entity_name ?? '–' },
-        { title: 'Requester', cell: ({ requester }) => requester },
+        { title: 'Requester', long: true, cell: ({ requester }) => requester },
         { title: 'Status', cell: (row) => <span className={`state ${lookOf(row)}`}>{row.status_code ?? row.state}</span> },
         { title: 'Tokens in', number: true, cell: (row) => tokens(row, row.input_token_count) },
         { title: 'Out', number: true, cell: (row) => tokens(row, row.output_token_count) },
@@ -44,6 +44,7 @@ function Detail({ row, onClose }: { row: UsageRow; onClose: () => void }): React
         <div><dt>Model</dt><dd>{row.model ?? 'unknown'} {row.provider && <span className="muted">{row.provider}</span>}</dd></div>
         <div><dt>Cost</dt><dd>{row.cost === null ? '–' : `${row.cost} ${row.currency}`}</dd></div>
         <div><dt>Streamed</dt><dd>{row.request_streaming ? 'yes' : 'no'}</dd></div>
+        {row.state === 'UNKNOWN' && <div className="whole"><dt>State</dt><dd>Unknown: the worker that answered it has ended without saying how it went.</dd></div>}
         <div className="broad"><dt>Error</dt><dd>{row.error ?? 'none'}</dd></div>
       </dl>
       <h3>Attempts</h3>

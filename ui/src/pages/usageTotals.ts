@@ -43,7 +43,8 @@ export function hours(totals: readonly UsageTotal[], unit: string, start: number
     const label = unit === 'day'
       ? date.toLocaleDateString(undefined, { month: 'short', day: 'numeric' })
       : date.toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit' })
-    bars.push({ label, title: `${date.toLocaleString()}: ${value} requests, ${bad} failed`, value, bad })
+    const when = date.toLocaleString()
+    bars.push({ label, title: `${when}: ${value} requests, ${bad} failed`, when, value, bad })
   }
   return bars
 }

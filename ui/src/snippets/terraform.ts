@@ -34,6 +34,7 @@ interface Resource {
   rest?: string
 }
 
+const PERMISSIONS = /^\/api\/2\.0\/permissions\/serving-endpoints\/([^/]+)$/
 const PART = /^\/api\/2\.0\/serving-endpoints\/([^/]+)\/(config|ai-gateway)$/
 
 function resourceOf({ method, path, body }: ApiRequest): Resource | null {
@@ -41,12 +42,47 @@ function resourceOf({ method, path, body }: ApiRequest): Resource | null {
   if (method === 'POST' && path === '/api/2.0/serving-endpoints') {
     return { type: typeOf(body.config), name: String(body.name), body }
   }
+  const other = method === 'POST' ? otherOf(path, body) : null
+  if (other !== null) return other
+  const granted = method === 'PATCH' ? PERMISSIONS.exec(path)?.[1] : undefined
+  if (granted !== undefined) {
+    const grants = Array.isArray(body.access_control_list) ? body.access_control_list : []
+    return {
+      type: 'databricks_permissions', name: granted, body: { serving_endpoint_id: granted, access_control: grants },
+      rest: 'A resource is all grants of the endpoint: give the others as blocks, too.',
+    }
+  }
   const [found, encoded = '', part = ''] = (method === 'PUT' ? PART.exec(path) : null) ?? []
   if (found === undefined) return null
   const name = decodeURIComponent(encoded)
   return {
     type: typeOf(body), name, body: { name, [part.replace('-', '_')]: body },
     rest: 'A resource is the whole endpoint: keep its other blocks as they are.',
+  }
+}
+
+// Requests that make something, with the resource that does the same, and what names that.
+const OTHERS: Record<string, [type: string, ...names: string[]]> = {
+  '/api/2.0/secrets/scopes/create': ['databricks_secret_scope', 'scope'],
+  '/api/2.0/secrets/put': ['databricks_secret', 'scope', 'key'],
+  '/api/2.0/secrets/acls/put': ['databricks_secret_acl', 'scope', 'principal'],
+  '/api/2.0/preview/scim/v2/Users': ['databricks_user', 'userName'],
+  '/api/2.0/preview/scim/v2/Groups': ['databricks_group', 'displayName'],
+  '/api/2.0/preview/scim/v2/ServicePrincipals': ['databricks_service_principal', 'displayName'],
+  '/api/2.0/token/create': ['databricks_token', 'comment'],
+  '/api/2.0/token-management/on-behalf-of/tokens': ['databricks_obo_token', 'comment'],
+}
+// What the resources call otherwise than the requests.
+const RENAMED: Record<string, string> = { userName: 'user_name', displayName: 'display_name' }
+
+function otherOf(path: string, body: Fields): Resource | null {
+  const [type, ...names] = OTHERS[path] ?? []
+  if (type === undefined) return null
+  const rename = (name: string): string => (type === 'databricks_secret_scope' && name === 'scope' ? 'name' : RENAMED[name] ?? name)
+  return {
+    type,
+    name: names.map((name) => String(body[name] ?? '')).join('_'),
+    body: Object.fromEntries(Object.entries(body).map(([name, value]) => [rename(name), value])),
   }
 }
 

@@ -1,4 +1,4 @@
--- Schema 0027. Written by tests/newest_schema.py from the migrations.
+-- Schema 0029. Written by tests/newest_schema.py from the migrations.
 
 CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
@@ -245,9 +245,9 @@ CREATE TABLE usage_origin (
 
 CREATE INDEX ix_usage_origin_endpoint_name ON usage_origin (endpoint_name);
 
-CREATE INDEX ix_usage_origin_requester ON usage_origin (requester);
-
 CREATE INDEX ix_usage_origin_stored_ms ON usage_origin (stored_ms);
+
+CREATE INDEX ix_usage_origin_requester ON usage_origin (requester);
 
 CREATE TABLE usage_query (
 	id VARCHAR NOT NULL, 
@@ -532,3 +532,5 @@ CREATE TABLE usage_price (
 );
 
 CREATE UNIQUE INDEX usage_price_model ON usage_price (provider, model, from_ms);
+
+ALTER TABLE event ADD COLUMN secret VARCHAR;

@@ -1,4 +1,4 @@
--- Schema 0027. Written by tests/newest_schema.py from the migrations.
+-- Schema 0029. Written by tests/newest_schema.py from the migrations.
 
 CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
@@ -16,7 +16,7 @@ CREATE TABLE revision (
 CREATE TABLE event (
 	revision BIGINT NOT NULL, 
 	kind VARCHAR NOT NULL, 
-	"key" VARCHAR NOT NULL, 
+	"key" VARCHAR NOT NULL, secret VARCHAR, 
 	PRIMARY KEY (revision)
 );
 
@@ -241,11 +241,11 @@ CREATE TABLE usage_origin (
 	PRIMARY KEY (id)
 );
 
-CREATE INDEX ix_usage_origin_endpoint_name ON usage_origin (endpoint_name);
+CREATE INDEX ix_usage_origin_requester ON usage_origin (requester);
 
 CREATE INDEX ix_usage_origin_stored_ms ON usage_origin (stored_ms);
 
-CREATE INDEX ix_usage_origin_requester ON usage_origin (requester);
+CREATE INDEX ix_usage_origin_endpoint_name ON usage_origin (endpoint_name);
 
 CREATE TABLE usage_query (
 	id VARCHAR NOT NULL, 

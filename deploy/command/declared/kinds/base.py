@@ -146,6 +146,7 @@ class Kind:
         plan: Returns what is to be done for a declaration.
         export: Yields the declarations of all that is there.
         order: Returns declarations in the order in which they are applied.
+        is_one: Whether all of them are one thing, which a file declares as a whole.
     """
 
     word: str
@@ -155,6 +156,7 @@ class Kind:
     plan: Callable[[World, Item], Step]
     export: Callable[[World], Iterator[Json]]
     order: Callable[[Sequence[Item]], Sequence[Item]] = list
+    is_one: bool = False
 
 
 def nothing() -> None:

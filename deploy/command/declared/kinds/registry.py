@@ -5,7 +5,7 @@ Before: `files`, `plan`, `export`.
 
 from collections.abc import Mapping
 
-from modelplane.deploy.command.declared.kinds import endpoints, groups, scopes, users
+from modelplane.deploy.command.declared.kinds import endpoints, groups, prices, scopes, users
 from modelplane.deploy.command.declared.kinds.base import Kind
 
 ENDPOINTS = "endpoints"
@@ -15,4 +15,5 @@ KINDS: Mapping[str, Kind] = {
     "groups": groups.KIND,
     "secret_scopes": scopes.KIND,
     ENDPOINTS: endpoints.KIND,
+    prices.PRICES: prices.KIND,
 }

@@ -37,6 +37,24 @@ def test_a_time_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> N
     assert "yesterday is no ISO 8601 time" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--group-by", "day", "--limit", "5"],
+        ["export", "--limit", "5"],
+        ["export", "--group-by", "day"],
+        ["export", "-o", "csv"],
+        ["--parquet", "usage.parquet"],
+    ],
+)
+def test_what_would_have_no_effect_is_refused(
+    given: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "admin-token").write_text("dapi-x\n")
+    assert main([*given, "--data-dir", str(tmp_path), "--url", "http://127.0.0.1:1"]) == 2
+    assert "has no effect with" in capsys.readouterr().err
+
+
 def test_tables_are_aligned() -> None:
     rows = [
         {"day": 0, "endpoint": "a", "requests": 5, "average_latency_ms": 1.25},

@@ -1,7 +1,7 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
 import { useLocation } from 'wouter'
-import { endpointPath, get, query, run } from '../../api'
+import { type ApiRequest, endpointPath, get, query, run } from '../../api'
 import { count } from '../../format'
 import { Confirm } from '../../kit'
 import type { UsageTotal } from '../../types'
@@ -13,8 +13,9 @@ const SHOWN = 5
 export function DeleteEndpoint({ name, onClose }: { name: string; onClose: () => void }): ReactNode {
   const [, navigate] = useLocation()
   const queries = useQueryClient()
+  const request: ApiRequest = { method: 'DELETE', path: endpointPath(name) }
   const remove = useMutation({
-    mutationFn: () => run({ method: 'DELETE', path: endpointPath(name) }),
+    mutationFn: () => run(request),
     onSuccess: () => {
       onClose()
       navigate('/endpoints')
@@ -23,7 +24,7 @@ export function DeleteEndpoint({ name, onClose }: { name: string; onClose: () =>
     },
   })
   return (
-    <Confirm title="Delete this endpoint?" action="Delete" name={name} error={remove.error} busy={remove.isPending} onConfirm={() => remove.mutate()} onClose={onClose}>
+    <Confirm title="Delete this endpoint?" action="Delete" name={name} request={request} error={remove.error} busy={remove.isPending} onConfirm={() => remove.mutate()} onClose={onClose}>
       <p>Queries of <strong>{name}</strong> fail from then on. Its versions, and the credentials that were given with it, are gone.</p>
       <Callers name={name} />
     </Confirm>

@@ -1,10 +1,9 @@
-import { useMutation, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
-import { type ApiRequest, endpointPath, run } from '../../api'
-import { Check, Empty, Failure, Field, NEEDS_MANAGE } from '../../kit'
+import { Check, Empty, Field, NEEDS_MANAGE } from '../../kit'
 import { CopyAs } from '../../kit/CopyAs'
 import { useFeatures } from '../../deployment'
 import { LimitsInUse } from './LimitUse'
+import { useGatewaySave } from './useGatewaySave'
 import type { AiGateway, Endpoint, RateLimit } from '../../types'
 
 const KEYS: Record<string, string> = {
@@ -19,7 +18,7 @@ export function Gateway({ endpoint, manages }: { endpoint: Endpoint; manages: bo
   const [editing, setEditing] = useState(false)
   const features = useFeatures()
   const gateway = endpoint.ai_gateway ?? {}
-  if (editing) return <Edit name={endpoint.name} gateway={gateway} onClose={() => setEditing(false)} />
+  if (editing) return <Edit endpoint={endpoint} onClose={() => setEditing(false)} />
   const limits = gateway.rate_limits ?? []
   return (
     <section>
@@ -58,8 +57,8 @@ function tableOf({ name, ai_gateway: gateway }: Endpoint): ReactNode {
 
 interface LimitDraft { id: number; key: string; principal: string; calls: string; tokens: string }
 
-function Edit({ name, gateway, onClose }: { name: string; gateway: AiGateway; onClose: () => void }): ReactNode {
-  const queries = useQueryClient()
+function Edit({ endpoint, onClose }: { endpoint: Endpoint; onClose: () => void }): ReactNode {
+  const [gateway] = useState(endpoint.ai_gateway ?? {})
   const [tracked, setTracked] = useState(gateway.usage_tracking_config?.enabled ?? false)
   const [fallback, setFallback] = useState(gateway.fallback_config?.enabled ?? false)
   const [retries, setRetries] = useState(text(gateway.retry_config?.max_retries))
@@ -83,17 +82,13 @@ function Edit({ name, gateway, onClose }: { name: string; gateway: AiGateway; on
       },
     }),
   }
-  const request: ApiRequest = { method: 'PUT', path: endpointPath(name, '/ai-gateway'), body }
-  const save = useMutation({
-    mutationFn: () => run(request),
-    onSuccess: async () => { await queries.invalidateQueries({ queryKey: ['endpoint', name] }); onClose() },
-  })
+  const { request, busy, save, problem } = useGatewaySave(endpoint, body, onClose)
   const change = (id: number, values: Partial<LimitDraft>): void =>
     setLimits(limits.map((limit) => (limit.id === id ? { ...limit, ...values } : limit)))
   return (
-    <form onSubmit={(event) => { event.preventDefault(); save.mutate() }}>
+    <form onSubmit={(event) => { event.preventDefault(); save() }}>
       <div className="card-head"><h2>AI Gateway</h2><CopyAs request={request} /></div>
-      <Failure error={save.error} />
+      {problem}
       <Check label="Track usage: who asked, how many tokens; never prompts" checked={tracked} onChange={setTracked} />
       <Check label="Ask another served entity when one fails" checked={fallback} onChange={setFallback} />
       <div className="columns">
@@ -114,7 +109,7 @@ function Edit({ name, gateway, onClose }: { name: string; gateway: AiGateway; on
       <button type="button" onClick={() => setLimits([...limits, { id: Math.max(-1, ...limits.map(({ id }) => id)) + 1, key: 'user', principal: '', calls: '', tokens: '' }])}>Add limit</button>
       <div className="form-foot">
         <button type="button" onClick={onClose}>Discard</button>
-        <button type="submit" className="primary" disabled={save.isPending}>Save</button>
+        <button type="submit" className="primary" disabled={busy}>Save</button>
       </div>
     </form>
   )

@@ -1,6 +1,6 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
-import { get, run } from '../../api'
+import { type ApiRequest, get, run } from '../../api'
 import { Failure, Loading, Table } from '../../kit'
 import { type Grant, GrantForm, KINDS, LEVELS } from './GrantForm'
 
@@ -23,9 +23,10 @@ export function Permissions({ id }: { id: string }): ReactNode {
     queryFn: () => get<{ access_control_list?: Entry[] }>(path),
   })
   const entries = list.data?.access_control_list ?? []
+  const granting = (entry: Grant): ApiRequest => ({ method: 'PATCH', path, body: { access_control_list: [entry] } })
   const settled = { onSettled: () => queries.invalidateQueries({ queryKey: ['permissions', id] }) }
   const grant = useMutation({
-    mutationFn: (entry: Grant) => run({ method: 'PATCH', path, body: { access_control_list: [entry] } }),
+    mutationFn: (entry: Grant) => run(granting(entry)),
     onSuccess: () => setGiven(given + 1),
     ...settled,
   })
@@ -70,7 +71,7 @@ export function Permissions({ id }: { id: string }): ReactNode {
           },
         ]} />
       )}
-      <GrantForm key={given} busy={grant.isPending} onGrant={(entry) => grant.mutate(entry)} />
+      <GrantForm key={given} busy={grant.isPending} request={granting} onGrant={(entry) => grant.mutate(entry)} />
     </section>
   )
 }

@@ -1,8 +1,9 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useId, useState } from 'react'
-import { get, query, run } from '../../api'
+import { type ApiRequest, get, query, run } from '../../api'
 import { Confirm, Dialog, Empty, Failure, Field, Loading, Table } from '../../kit'
 import { useSettled } from '../../settled'
+import { CopyAs } from '../../kit/CopyAs'
 import { Pager } from './Pager'
 import { containing, equal, type Listed, type Resource, SCIM, useListed, useScim } from './scim'
 
@@ -18,13 +19,14 @@ export function Groups(): ReactNode {
   const [removing, setRemoving] = useState<Resource | null>(null)
   const list = useScim('Groups', containing('displayName', useSettled(search)), start)
   const settled = { onSettled: () => queries.invalidateQueries({ queryKey: ['scim'] }) }
+  const creating: ApiRequest = { method: 'POST', path: `${SCIM}/Groups`, body: { displayName: name.trim() } }
   const create = useMutation({
-    mutationFn: () => run({ method: 'POST', path: `${SCIM}/Groups`, body: { displayName: name.trim() } }),
+    mutationFn: () => run(creating),
     onSuccess: () => setName(''),
     ...settled,
   })
   const remove = useMutation({
-    mutationFn: (group: Resource) => run({ method: 'DELETE', path: `${SCIM}/Groups/${group.id}` }),
+    mutationFn: (group: Resource) => run(deletion(group)),
     onSuccess: () => setRemoving(null),
     ...settled,
   })
@@ -55,16 +57,19 @@ export function Groups(): ReactNode {
       <form className="inline" onSubmit={(event) => { event.preventDefault(); create.mutate() }}>
         <Field label="New group"><input required autoComplete="off" value={name} onChange={(event) => setName(event.target.value)} /></Field>
         <button type="submit" className="primary" disabled={create.isPending}>Create group</button>
+        <CopyAs request={creating} />
       </form>
       {shown && <EditMembers group={shown} onClose={() => setOpen(null)} />}
       {removing && (
-        <Confirm title="Delete this group?" action="Delete" name={removing.displayName ?? ''} error={remove.error} busy={remove.isPending} onConfirm={() => remove.mutate(removing)} onClose={() => setRemoving(null)}>
+        <Confirm title="Delete this group?" action="Delete" request={deletion(removing)} name={removing.displayName ?? ''} error={remove.error} busy={remove.isPending} onConfirm={() => remove.mutate(removing)} onClose={() => setRemoving(null)}>
           <p>What was granted to <strong>{removing.displayName}</strong> is gone for its members.</p>
         </Confirm>
       )}
     </section>
   )
 }
+
+const deletion = ({ id }: Resource): ApiRequest => ({ method: 'DELETE', path: `${SCIM}/Groups/${id}` })
 
 // More of them are found by their names.
 const SHOWN = 100

@@ -1,7 +1,7 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
 import { text } from '../../address'
-import { get, query, run } from '../../api'
+import { type ApiRequest, get, query, run } from '../../api'
 import { Confirm, Empty, Failure, Loading } from '../../kit'
 import { useAddress, useTyped } from '../../kit/useAddress'
 import type { TokenInfo } from '../../types'
@@ -11,6 +11,7 @@ import { TokenTable } from '../Account'
 const PATH = '/api/2.0/token-management/tokens'
 const SHOWN = 200
 const PARAMETERS = { owner: text() }
+const revocation = ({ token_id: id }: TokenInfo): ApiRequest => ({ method: 'DELETE', path: `${PATH}/${encodeURIComponent(id)}` })
 
 /** The tokens of all principals. */
 export function ManagedTokens(): ReactNode {
@@ -24,7 +25,7 @@ export function ManagedTokens(): ReactNode {
     queryFn: () => get<{ token_infos?: TokenInfo[] }>(PATH + query({ created_by_username: asked })),
   })
   const revoke = useMutation({
-    mutationFn: (token: TokenInfo) => run({ method: 'DELETE', path: `${PATH}/${encodeURIComponent(token.token_id)}` }),
+    mutationFn: (token: TokenInfo) => run(revocation(token)),
     onSuccess: () => { setRevoking(null); void queries.invalidateQueries({ queryKey: ['managed-tokens'] }) },
   })
   const tokens = list.data?.token_infos ?? []
@@ -37,7 +38,7 @@ export function ManagedTokens(): ReactNode {
       {tokens.length > 0 && <TokenTable owners tokens={tokens.slice(0, shown)} onRevoke={setRevoking} />}
       {tokens.length > shown && <button type="button" onClick={() => setShown(shown + SHOWN)}>Show more of {tokens.length}</button>}
       {revoking && (
-        <Confirm title="Revoke this token?" action="Revoke" error={revoke.error} busy={revoke.isPending} onConfirm={() => revoke.mutate(revoking)} onClose={() => setRevoking(null)}>
+        <Confirm title="Revoke this token?" action="Revoke" request={revocation(revoking)} error={revoke.error} busy={revoke.isPending} onConfirm={() => revoke.mutate(revoking)} onClose={() => setRevoking(null)}>
           <p><strong>{revoking.created_by_username}</strong> is refused with it from then on.</p>
         </Confirm>
       )}

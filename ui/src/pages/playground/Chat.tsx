@@ -1,12 +1,13 @@
 import { type ReactNode, useEffect, useRef, useState } from 'react'
 import { Failure, Field } from '../../kit'
 import { CopyAs } from '../../kit/CopyAs'
-import { type Call, type Message, textOf, toolsOf, withCalls } from './answer'
+import { type Call, type Message, type Rest, textOf, toolsOf, withCalls, withRest } from './answer'
 import { AnswerFacts } from './Facts'
 import { Attach, Attached, contentOf, Sent, textOfContent, urlsOf, usePictures } from './images'
 import { chatRequest, DEFAULTS, SettingsPanel } from './settings'
 import { ask, type Outcome } from './stream'
 
+type Answer = Extract<Message, { role: 'assistant' }>
 type Entry = Message & { outcome?: Outcome }
 
 const EXAMPLE = 'What is a gateway?'
@@ -29,7 +30,8 @@ export function Chat({ name, entity, ready }: { name: string; entity: string; re
 
   /** Ask for what comes after these; if nothing comes, `undo` brings back what was there. */
   const submit = async (asked: Entry[], undo: () => void): Promise<void> => {
-    const answer: Entry & { role: 'assistant' } = { role: 'assistant', content: '' }
+    const answer: Answer & { outcome?: Outcome } = { role: 'assistant', content: '' }
+    let rest: Rest = {}
     const controller = new AbortController()
     setEntries([...asked, answer])
     setError(null)
@@ -41,7 +43,8 @@ export function Chat({ name, entity, ready }: { name: string; entity: string; re
     try {
       const outcome = await ask(chatRequest(name, entity, settings, asked.map(bare)), controller.signal, (part) => {
         const calls = withCalls(answer.tool_calls ?? [], part)
-        show({ content: answer.content + textOf(part), ...(calls.length > 0 ? { tool_calls: calls } : {}) })
+        rest = withRest(rest, part)
+        show({ ...rest, content: answer.content + textOf(part), ...(calls.length > 0 ? { tool_calls: calls } : {}) })
       })
       show({ outcome })
     } catch (failure) {
@@ -66,7 +69,7 @@ export function Chat({ name, entity, ready }: { name: string; entity: string; re
       <div className="chat">
         <div className="messages" role="log" aria-label="Conversation" tabIndex={0} aria-busy={running !== null}>
           {entries.length === 0 && <p className="muted center">Ask something. Nothing of it is kept: neither here nor in the usage.</p>}
-          {entries.map((entry, place) => <Said key={place} entry={entry} waits={running !== null && place === entries.length - 1} />)}
+          {entries.map((entry, place) => <Said key={place} name={name} entry={entry} waits={running !== null && place === entries.length - 1} />)}
           {waiting.length > 0 && (
             <Results calls={waiting} onContinue={(results) => {
               const before = entries
@@ -109,17 +112,18 @@ export function Chat({ name, entity, ready }: { name: string; entity: string; re
 const ROLES = { user: 'You', assistant: 'Model', tool: 'Result' }
 
 // Answers are text: a picture or a link in them must not make the browser call out.
-function Said({ entry, waits }: { entry: Entry; waits: boolean }): ReactNode {
+function Said({ name, entry, waits }: { name: string; entry: Entry; waits: boolean }): ReactNode {
   const calls = entry.role === 'assistant' ? entry.tool_calls ?? [] : []
   return (
     <div className={`message ${entry.role}`}>
       <span className="role">{ROLES[entry.role]}</span>
+      {entry.role === 'assistant' && entry.reasoning_content && <details><summary>Thoughts</summary><div className="said muted">{entry.reasoning_content}</div></details>}
       <div className="said">{textOfContent(entry.content)}{waits && <span className="caret" aria-hidden="true" />}</div>
       <Sent urls={urlsOf(entry.content)} />
       {calls.map((call, place) => (
         <div className="call" key={call.id ?? place}><strong>{call.function?.name}</strong><code>{call.function?.arguments}</code></div>
       ))}
-      {entry.outcome && <AnswerFacts outcome={entry.outcome} />}
+      {entry.outcome && <AnswerFacts name={name} outcome={entry.outcome} />}
     </div>
   )
 }

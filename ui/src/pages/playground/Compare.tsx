@@ -107,7 +107,7 @@ function Comparison({ chats, targets, onTargets }: {
                 <Choice chats={chats} target={target} place={place} disabled={busy} onChange={(next) => change(place, next)} />
                 {targets.length > 1 && <button type="button" className="small" disabled={busy} aria-label={`Remove column ${place + 1}`} onClick={() => { setColumns([]); onTargets(targets.filter((_, other) => other !== place)) }}>✕</button>}
               </div>
-              {columns[place] && <Answer column={columns[place]} other={place === 0 ? undefined : columns[0]} done={!busy} />}
+              {columns[place] && <Answer name={target.name} column={columns[place]} other={place === 0 ? undefined : columns[0]} done={!busy} />}
               <CopyAs request={requests[place] ?? { method: 'GET', path: '/' }} />
             </section>
           ))}
@@ -141,7 +141,7 @@ function Choice({ chats, target, place, disabled, onChange }: {
   )
 }
 
-function Answer({ column, other, done }: { column: Column; other: Column | undefined; done: boolean }): ReactNode {
+function Answer({ name, column, other, done }: { name: string; column: Column; other: Column | undefined; done: boolean }): ReactNode {
   const { text, calls, outcomes, error } = column
   const pieces = done && other !== undefined ? unlike(text, other.text) : [{ text, kinds: [] }]
   const said = JSON.stringify(calls.map(({ function: asked }) => asked))
@@ -156,7 +156,7 @@ function Answer({ column, other, done }: { column: Column; other: Column | undef
       {calls.map((call, place) => (
         <div className="call" key={call.id ?? place}><strong>{call.function?.name}</strong><code>{differs ? <mark>{call.function?.arguments}</mark> : call.function?.arguments}</code></div>
       ))}
-      {last && <AnswerFacts outcome={last} />}
+      {last && <AnswerFacts name={name} outcome={last} />}
       {outcomes.length > 1 && (
         <div className="answer-facts">
           <span>{outcomes.length} answers</span>

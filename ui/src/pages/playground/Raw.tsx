@@ -48,7 +48,7 @@ export function Raw({ endpoint, entity }: { endpoint: Endpoint; entity: string }
         </Field>
         <Field label="Response"><textarea rows={18} readOnly aria-live="polite" value={answer} placeholder={running ? 'Waiting …' : 'The answer comes here.'} /></Field>
       </div>
-      {outcome && <AnswerFacts outcome={outcome} />}
+      {outcome && <AnswerFacts name={endpoint.name} outcome={outcome} />}
       <div className="form-foot">
         <button type="button" onClick={() => setText(example)}>Show example</button>
         {body.error === '' && <CopyAs request={request} />}

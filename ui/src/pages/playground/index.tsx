@@ -50,7 +50,7 @@ function Ways({ endpoint }: { endpoint: Endpoint }): ReactNode {
   const entities = (endpoint.config?.served_entities ?? []).map((item) => item.name)
   return (
     <>
-      <div className="filters">
+      {(chats || entities.length > 1) && <div className="filters">
         {chats && (
           <div className="segments" role="group" aria-label="Form of the query">
             <button type="button" aria-pressed={way === 'chat'} onClick={() => setWay('chat')}>Chat</button>
@@ -63,7 +63,7 @@ function Ways({ endpoint }: { endpoint: Endpoint }): ReactNode {
             {entities.map((item) => <option key={item} value={item}>Answered by: {item}</option>)}
           </select>
         )}
-      </div>
+      </div>}
       {way === 'chat' ? <Chat name={endpoint.name} entity={entity} ready={endpoint.state?.ready === 'READY'} /> : <Raw endpoint={endpoint} entity={entity} />}
     </>
   )

@@ -1,10 +1,9 @@
-import { useMutation, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
-import { type ApiRequest, endpointPath, run } from '../../../api'
 import { useFeatures } from '../../../deployment'
-import { Check, Failure, Field, NEEDS_MANAGE } from '../../../kit'
+import { Check, Field, NEEDS_MANAGE } from '../../../kit'
 import { CopyAs } from '../../../kit/CopyAs'
 import type { Endpoint, Guardrails, GuardrailSide } from '../../../types'
+import { useGatewaySave } from '../useGatewaySave'
 
 type Side = 'input' | 'output'
 const SIDES: [Side, string][] = [['input', 'Requests'], ['output', 'Answers']]
@@ -14,7 +13,7 @@ const BEHAVIORS: [string, string][] = [['NONE', 'Let it pass'], ['MASK', 'Mask i
 export function Settings({ endpoint, manages }: { endpoint: Endpoint; manages: boolean }): ReactNode {
   const [editing, setEditing] = useState(false)
   const guardrails = endpoint.ai_gateway?.guardrails ?? {}
-  if (editing) return <Edit endpoint={endpoint} guardrails={guardrails} onClose={() => setEditing(false)} />
+  if (editing) return <Edit endpoint={endpoint} onClose={() => setEditing(false)} />
   return (
     <section>
       <div className="card-head">
@@ -39,27 +38,24 @@ export function Settings({ endpoint, manages }: { endpoint: Endpoint; manages: b
   )
 }
 
-function Edit({ endpoint, guardrails, onClose }: { endpoint: Endpoint; guardrails: Guardrails; onClose: () => void }): ReactNode {
-  const queries = useQueryClient()
+function Edit({ endpoint, onClose }: { endpoint: Endpoint; onClose: () => void }): ReactNode {
+  const [began] = useState(endpoint.ai_gateway ?? {})
+  const guardrails: Guardrails = began.guardrails ?? {}
   const [sides, setSides] = useState<Record<Side, SideDraft>>({ input: draftOf(guardrails.input), output: draftOf(guardrails.output) })
   const features = useFeatures()
   // Without a judge both are refused.
   const judged = guardrails.judge !== undefined
   const body = {
-    ...endpoint.ai_gateway,
+    ...began,
     guardrails: { ...guardrails, input: sideOf(sides.input, guardrails.input), output: sideOf(sides.output, guardrails.output) },
   }
-  const request: ApiRequest = { method: 'PUT', path: endpointPath(endpoint.name, '/ai-gateway'), body }
-  const save = useMutation({
-    mutationFn: () => run(request),
-    onSuccess: async () => { await queries.invalidateQueries({ queryKey: ['endpoint', endpoint.name] }); onClose() },
-  })
+  const { request, busy, save, problem } = useGatewaySave(endpoint, body, onClose)
   const change = (side: Side, values: Partial<SideDraft>): void =>
     setSides({ ...sides, [side]: { ...sides[side], ...values } })
   return (
-    <form onSubmit={(event) => { event.preventDefault(); save.mutate() }}>
+    <form onSubmit={(event) => { event.preventDefault(); save() }}>
       <div className="card-head"><h2>Guardrails</h2><CopyAs request={request} /></div>
-      <Failure error={save.error} />
+      {problem}
       <div className="columns">
         {SIDES.map(([side, title]) => (
           <fieldset className="card" key={side}>
@@ -85,7 +81,7 @@ function Edit({ endpoint, guardrails, onClose }: { endpoint: Endpoint; guardrail
       </div>
       <div className="form-foot">
         <button type="button" onClick={onClose}>Discard</button>
-        <button type="submit" className="primary" disabled={save.isPending}>Save</button>
+        <button type="submit" className="primary" disabled={busy}>Save</button>
       </div>
     </form>
   )
