@@ -17,6 +17,8 @@ from google.protobuf.descriptor_pb2 import (
 )
 from modelserving.v1 import rules_pb2
 
+# The file with the providers' names.
+NAMES = "provider_names.gen.json"
 _FILE = "modelserving/v1/external_model.proto"
 _PACKAGE = ".modelserving.v1."
 _PLAINTEXT = "_plaintext"
@@ -25,11 +27,14 @@ _MESSAGES, _FIELDS = 4, 2
 
 
 def main(descriptors: Path, out: Path) -> None:
-    """Read the descriptor set, and write the forms as JSON."""
+    """Read the descriptor set, and write the forms as JSON, and beside them their names."""
     found = FileDescriptorSet.FromString(descriptors.read_bytes())
     [file] = [file for file in found.file if file.name == _FILE]
-    text = json.dumps(forms(file), indent=1)
-    out.write_text(f"{text}\n", encoding="utf-8")
+    found_forms = forms(file)
+    # Beside the forms, which what only lists providers need not load.
+    names = [form["provider"] for form in found_forms]
+    for place, content in ((out, found_forms), (out.with_name(NAMES), names)):
+        place.write_text(f"{json.dumps(content, indent=1)}\n", encoding="utf-8")
 
 
 def forms(file: FileDescriptorProto) -> list[dict[str, Any]]:

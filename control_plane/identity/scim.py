@@ -32,6 +32,11 @@ SERVICE_PRINCIPAL_COLUMNS = {
 }
 GROUP_COLUMNS = {"id": Attribute.ID, "displayname": Attribute.NAME}
 
+_CONTAINS = "co"
+_OPERATORS = ("eq", _CONTAINS)
+# Characters of a part of a value that is looked for; no name has more.
+MAX_PART = 256
+
 # None of these looks at a character many times, however long the text.
 _FILTER = re.compile(r"([\w.:$-]+)\s+(\w+)\s+(\S.*)", re.DOTALL)
 _PATH = re.compile(r"(?:urn:[\w.:-]*:)?([A-Za-z$]\w*)(.*)", re.DOTALL)
@@ -141,13 +146,17 @@ def build_page(
     parts = _FILTER.fullmatch(text)
     attribute = columns.get(parts[1].lower()) if parts else None
     value = _parse_literal(parts[3]) if parts else None
-    if parts is None or parts[2].lower() != "eq" or attribute is None or value is None:
+    operator = parts[2].lower() if parts else ""
+    if operator not in _OPERATORS or attribute is None or value is None:
         names = ", ".join(columns)
         raise InvalidParameter(
-            f"filter '{text[:200]}' is not supported; use 'ATTRIBUTE eq \"VALUE\"', where the "
-            f"attribute is one of: {names}."
+            f"filter '{text[:200]}' is not supported; use 'ATTRIBUTE eq \"VALUE\"', or 'co' in "
+            f"place of 'eq' for a part of the value, where the attribute is one of: {names}."
         )
-    return replace(page, attribute=attribute, value=value)
+    part = operator == _CONTAINS
+    if part and len(value) > MAX_PART:
+        raise InvalidParameter(f"What 'co' looks for must have at most {MAX_PART} characters.")
+    return replace(page, attribute=attribute, value=value, part=part)
 
 
 def parse_patch(patch: Patch) -> list[Operation]:

@@ -106,6 +106,8 @@ def test_life_of_a_user(workspace: WorkspaceClient, system: System) -> None:
     assert list(users.list(filter='displayName eq "Ann A."')) == [made]
     assert list(users.list(filter=f"id eq {made.id}")) == [made]
     assert list(users.list(filter='userName eq "nobody"')) == []
+    assert list(users.list(filter='userName co "NN@example"')) == [made]
+    assert list(users.list(filter='displayName co "n A"')) == [made]
 
     users.update(made.id, user_name="ann@example.com", display_name="Ann B.", active=False)
     assert (users.get(made.id).display_name, users.get(made.id).active) == ("Ann B.", False)

@@ -32,7 +32,8 @@ def test_a_split_is_set_by_mouse_and_in_tens(visitor: Visitor, rest: Rest) -> No
     assert 40 <= dragged <= 60
     slider.press("PageDown")
     visitor.press("Apply split")
-    page.get_by_text("version 2").first.wait_for()
+    visitor.press("Apply")
+    page.get_by_text("version 2", exact=True).first.wait_for()
     routes = rest.call("GET", _NAME)["config"]["traffic_config"]["routes"]
     shares = [route["traffic_percentage"] for route in routes]
     assert shares == [100 - (dragged - 10) - 10, dragged - 10, 10]
@@ -85,6 +86,7 @@ def _fail(visitor: Visitor, system: System) -> None:
         visitor.press("Edit split")
         visitor.page.get_by_label("Percent of other").fill("50")
         visitor.press("Apply split")
+        visitor.press("Apply")
         told = visitor.page.get_by_role("alert", name="").filter(has_text="The last update failed.")
         told.wait_for()
         # A worker's name has its process.
@@ -92,7 +94,24 @@ def _fail(visitor: Visitor, system: System) -> None:
         visitor.page.get_by_text("Ready (Update failed)").wait_for()
     finally:
         os.kill(process, signal.SIGCONT)
+    _take_up(visitor)
     assert not visitor.complaints
+
+
+def _take_up(visitor: Visitor) -> None:
+    """Compare what has failed, begin again with it, and give it up."""
+    page = visitor.page
+    page.get_by_role("link", name="Compare", exact=True).click()
+    page.get_by_role("heading", name="From version 1 to 2").wait_for()
+    visitor.go("/endpoints/chat", "chat")
+    page.get_by_role("link", name="Edit and retry").click()
+    percent = page.get_by_label("Percent of other")
+    percent.wait_for()
+    assert percent.input_value() == "50"
+    visitor.go("/endpoints/chat", "chat")
+    visitor.press("Discard")
+    page.get_by_text("version 3", exact=True).first.wait_for()
+    page.get_by_role("alert").wait_for(state="detached")
 
 
 def test_a_worker_that_refused_is_told_with_its_reason(visitor: Visitor, rest: Rest) -> None:

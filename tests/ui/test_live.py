@@ -44,10 +44,10 @@ def test_the_list_and_the_page_of_an_endpoint_follow(watcher: Visitor, rest: Res
     page.locator("td .state", has_text="Ready").wait_for()
     link.click()
     page.get_by_role("heading", name="chat", exact=True).wait_for()
-    page.get_by_text("version 1").first.wait_for()
+    page.get_by_text("version 1", exact=True).first.wait_for()
     split = [{"served_model_name": name, "traffic_percentage": 50} for name in ("gpt", "other")]
     rest.call("PUT", f"{_ENDPOINTS}/chat/config", {"traffic_config": {"routes": split}})
-    page.get_by_text("version 2").first.wait_for()
+    page.get_by_text("version 2", exact=True).first.wait_for()
     rest.call("PATCH", f"{_ENDPOINTS}/chat/tags", {"add_tags": [{"key": "team"}]})
     page.get_by_text("team", exact=True).wait_for()
     rest.call("DELETE", f"{_ENDPOINTS}/chat")

@@ -139,12 +139,13 @@ def test_a_split_is_set_by_keys_and_rolled_back(visitor: Visitor, rest: Rest) ->
     for _ in range(15):
         slider.press("ArrowRight")
     visitor.press("Apply split")
-    page.get_by_text("version 2").first.wait_for()
+    visitor.press("Apply")
+    page.get_by_text("version 2", exact=True).first.wait_for()
     assert _shares(rest) == [75, 25]
     visitor.go("/endpoints/chat/versions", "chat")
     page.get_by_role("button", name="Compare version 1 with 2").click()
     visitor.press("Roll back to 1")
-    page.get_by_text("version 3").first.wait_for()
+    page.get_by_text("version 3", exact=True).first.wait_for()
     assert _shares(rest) == [90, 10]
 
 

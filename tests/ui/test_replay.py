@@ -49,7 +49,7 @@ def _make(visitor: Visitor) -> None:
     page.get_by_placeholder("scope/key").fill("scope/key")
     visitor.press("Create")
     page.get_by_role("heading", name="chat", exact=True).wait_for()
-    page.get_by_text("version 1").first.wait_for()
+    page.get_by_text("version 1", exact=True).first.wait_for()
     for path, heading in _READ.items():
         visitor.go(path, heading)
 
@@ -65,11 +65,11 @@ def _change(visitor: Visitor) -> None:
     visitor.go("/endpoints/chat/edit", "Edit configuration")
     page.get_by_label("Model", exact=True).fill("gpt-4o")
     visitor.press("Update")
-    page.get_by_text("version 2").first.wait_for()
+    page.get_by_text("version 2", exact=True).first.wait_for()
     visitor.go("/endpoints/chat/versions", "chat")
     page.get_by_role("button", name="Compare version 1 with 2").click()
     visitor.press("Roll back to 1")
-    page.get_by_text("version 3").first.wait_for()
+    page.get_by_text("version 3", exact=True).first.wait_for()
     visitor.go("/playground/chat", "Playground")
     page.get_by_label("Message").fill("Hello")
     visitor.press("Send")

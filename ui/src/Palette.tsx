@@ -2,6 +2,7 @@ import { keepPreviousData, useQuery } from '@tanstack/react-query'
 import { type KeyboardEvent, type ReactNode, useEffect, useId, useState } from 'react'
 import { flushSync } from 'react-dom'
 import { useLocation } from 'wouter'
+import { decoded } from './address'
 import { ENDPOINTS, get, query } from './api'
 import { matching, nextPlace } from './finding'
 import { Dialog, State } from './kit'
@@ -121,7 +122,7 @@ function itemOf(endpoint: Endpoint): Item {
 function tabsAt(location: string): Item[] {
   const [, encoded] = /^\/endpoints\/([^/]+)/.exec(location) ?? []
   if (encoded === undefined || encoded === 'new') return []
-  const name = decodeURIComponent(encoded)
+  const name = decoded(encoded)
   const base = `/endpoints/${encoded}`
   return [
     ...TABS.map(([tab, rest]) => ({ id: base + rest, name: `${name}: ${tab}`, kind: 'Page', href: base + rest })),

@@ -1,26 +1,30 @@
 import { useMutation, useQuery } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
 import { Link, Redirect, Route, Switch, useLocation } from 'wouter'
+import { decoded } from './address'
 import { readText, signedOut, signOut } from './api'
-import { seen } from './kit'
+import { Closed, NEEDS_ADMIN, seen } from './kit'
+import { lazily } from './kit/Part'
 import { useChanges } from './live'
 import { useMe } from './me'
-import { AccountPage } from './pages/Account'
-import { AuditPage } from './pages/Audit'
-import { CreatePage } from './pages/Create'
-import { EditPage } from './pages/Edit'
-import { EndpointPage } from './pages/endpoint'
 import { EndpointsPage } from './pages/Endpoints'
-import { IdentityPage } from './pages/identity'
-import { PlaygroundPage } from './pages/playground'
-import { ComparePage } from './pages/playground/Compare'
-import { PricesPage } from './pages/Prices'
-import { SecretsPage } from './pages/Secrets'
-import { UsagePage } from './pages/Usage'
-import { WorkersPage } from './pages/Workers'
 import { OwnUser } from './OwnUser'
 import { Palette } from './Palette'
 import { chooseTheme, chosenTheme, type Theme } from './theme'
+
+// Each page is loaded when it is first shown; the list of endpoints, where one begins, comes with the first.
+const AccountPage = lazily(() => import('./pages/Account').then((part) => part.AccountPage), true)
+const AuditPage = lazily(() => import('./pages/Audit').then((part) => part.AuditPage), true)
+const CreatePage = lazily(() => import('./pages/Create').then((part) => part.CreatePage), true)
+const EditPage = lazily(() => import('./pages/Edit').then((part) => part.EditPage), true)
+const EndpointPage = lazily(() => import('./pages/endpoint').then((part) => part.EndpointPage), true)
+const IdentityPage = lazily(() => import('./pages/identity').then((part) => part.IdentityPage), true)
+const PlaygroundPage = lazily(() => import('./pages/playground').then((part) => part.PlaygroundPage), true)
+const ComparePage = lazily(() => import('./pages/playground/Compare').then((part) => part.ComparePage), true)
+const PricesPage = lazily(() => import('./pages/Prices').then((part) => part.PricesPage), true)
+const SecretsPage = lazily(() => import('./pages/Secrets').then((part) => part.SecretsPage), true)
+const UsagePage = lazily(() => import('./pages/Usage').then((part) => part.UsagePage), true)
+const WorkersPage = lazily(() => import('./pages/Workers').then((part) => part.WorkersPage), true)
 
 interface Place { name: string; href: string; admin?: boolean }
 
@@ -47,9 +51,9 @@ export function Shell(): ReactNode {
         <Link href="/endpoints" className="brand"><img src="./icon.svg" alt="" width={20} height={20} />modelplane</Link>
         <Palette places={places} />
         <nav aria-label="Main">
-          {places.map(({ name, href }) => (
-            <Link key={href} href={href} ref={location.startsWith(href) ? seen : undefined} aria-current={location.startsWith(href) ? 'page' : undefined}>{name}</Link>
-          ))}
+          {PLACES.map(({ name, href, admin }) => admin && !me.admin
+            ? <Closed key={href} name={name} reason={NEEDS_ADMIN} />
+            : <Link key={href} href={href} ref={location.startsWith(href) ? seen : undefined} aria-current={location.startsWith(href) ? 'page' : undefined}>{name}</Link>)}
         </nav>
         <div className="aside-foot">
           <Health />
@@ -66,18 +70,18 @@ export function Shell(): ReactNode {
           <Route path="/endpoints"><EndpointsPage /></Route>
           <Route path="/endpoints/new"><CreatePage /></Route>
           <Route path="/endpoints/new/ask"><CreatePage asks /></Route>
-          <Route path="/endpoints/:name/edit">{({ name }) => <EditPage key={name} name={decodeURIComponent(name)} />}</Route>
+          <Route path="/endpoints/:name/edit">{({ name }) => <EditPage key={name} name={decoded(name)} />}</Route>
           <Route path="/endpoints/:name/:tab/:item">
-            {({ name, tab, item }) => <EndpointPage key={name} name={decodeURIComponent(name)} tab={tab} item={item} />}
+            {({ name, tab, item }) => <EndpointPage key={name} name={decoded(name)} tab={tab} item={item} />}
           </Route>
           <Route path="/endpoints/:name/:tab?">
-            {({ name, tab }) => <EndpointPage key={name} name={decodeURIComponent(name)} tab={tab ?? 'overview'} item={undefined} />}
+            {({ name, tab }) => <EndpointPage key={name} name={decoded(name)} tab={tab ?? 'overview'} item={undefined} />}
           </Route>
-          <Route path="/playground/compare/:chosen">{({ chosen }) => <ComparePage chosen={decodeURIComponent(chosen)} />}</Route>
-          <Route path="/playground/:name?">{({ name }) => <PlaygroundPage key={name} name={name === undefined ? '' : decodeURIComponent(name)} />}</Route>
+          <Route path="/playground/compare/:chosen">{({ chosen }) => <ComparePage chosen={decoded(chosen)} />}</Route>
+          <Route path="/playground/:name?">{({ name }) => <PlaygroundPage key={name} name={name === undefined ? '' : decoded(name)} />}</Route>
           <Route path="/usage"><UsagePage /></Route>
           <Route path="/usage/prices"><PricesPage /></Route>
-          <Route path="/secrets/:scope?">{({ scope }) => <SecretsPage scope={scope === undefined ? '' : decodeURIComponent(scope)} />}</Route>
+          <Route path="/secrets/:scope?">{({ scope }) => <SecretsPage scope={scope === undefined ? '' : decoded(scope)} />}</Route>
           <Route path="/identity/:tab?">{({ tab }) => <IdentityPage tab={tab ?? 'users'} />}</Route>
           <Route path="/workers"><WorkersPage /></Route>
           <Route path="/audit"><AuditPage /></Route>

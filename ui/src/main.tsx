@@ -2,9 +2,9 @@ import { QueryClient, QueryClientProvider } from '@tanstack/react-query'
 import { type ReactNode, StrictMode, useCallback, useEffect, useState } from 'react'
 import { createRoot } from 'react-dom/client'
 import { Router } from 'wouter'
-import { useHashLocation } from 'wouter/use-hash-location'
 import { ApiError, get, whenSignedOut } from './api'
 import { Failure } from './kit'
+import { usePath } from './kit/useAddress'
 import { SignInPage } from './pages/SignIn'
 import { Shell } from './Shell'
 import { comeBack } from './signIn'
@@ -44,7 +44,7 @@ function App({ queries }: { queries: QueryClient }): ReactNode {
   }, [queries, look])
   if (signedIn === null) return error === null ? null : <main><h1>modelplane</h1><Failure error={error} /></main>
   if (!signedIn) return <SignInPage error={error} onSignedIn={() => { setError(null); setSignedIn(true) }} />
-  return <Router hook={useHashLocation}><Shell /></Router>
+  return <Router hook={usePath}><Shell /></Router>
 }
 
 const queries = new QueryClient({

@@ -32,14 +32,14 @@ export interface Line {
 }
 
 /** How long a time is shown, and in which steps. */
-export interface Range { title: string; milliseconds: number; step: number }
+export interface Range { id: string; title: string; milliseconds: number; step: number }
 
 const MINUTE = 60_000
 export const RANGES: readonly Range[] = [
-  { title: '15 minutes', milliseconds: 15 * MINUTE, step: 5 },
-  { title: '1 hour', milliseconds: 60 * MINUTE, step: 60 },
-  { title: '6 hours', milliseconds: 360 * MINUTE, step: 60 },
-  { title: '7 days', milliseconds: 7 * 1440 * MINUTE, step: 3600 },
+  { id: '15m', title: '15 minutes', milliseconds: 15 * MINUTE, step: 5 },
+  { id: '1h', title: '1 hour', milliseconds: 60 * MINUTE, step: 60 },
+  { id: '6h', title: '6 hours', milliseconds: 360 * MINUTE, step: 60 },
+  { id: '7d', title: '7 days', milliseconds: 7 * 1440 * MINUTE, step: 3600 },
 ]
 
 export const NOT_ASKED = 'before one was asked'

@@ -6,8 +6,8 @@ const UPDATES: Record<string, string> = {
   UPDATE_CANCELED: 'Update canceled',
 }
 
-/** The state of an endpoint in words, and how it is to look. Unknown values stay as they are. */
-export function describeState(endpoint: Endpoint): { text: string; look: string } {
+/** The state of an endpoint in words, how it is to look, and why it is not ready. Unknown values stay as they are. */
+export function describeState(endpoint: Endpoint): { text: string; look: string; why: string } {
   const ready = endpoint.state?.ready ?? ''
   const update = endpoint.state?.config_update ?? ''
   const word = ready === 'READY' ? 'Ready' : ready === 'NOT_READY' ? 'Not Ready' : ready
@@ -17,7 +17,14 @@ export function describeState(endpoint: Endpoint): { text: string; look: string 
     : update === 'IN_PROGRESS' ? 'warning'
     : ready === 'READY' ? 'success'
     : 'muted'
-  return { text: word + more, look }
+  return { text: word + more, look, why: ready === 'NOT_READY' && more === '' ? whyNot(endpoint) : '' }
+}
+
+function whyNot({ config }: Endpoint): string {
+  const entities = config?.served_entities ?? []
+  if (entities.length === 0) return 'no configuration yet'
+  const stopped = entities.every(({ state }) => state?.deployment === 'DEPLOYMENT_STOPPED')
+  return stopped ? 'stopped' : 'nothing serves it'
 }
 
 const DEPLOYMENTS: Record<string, [string, string]> = {

@@ -10,6 +10,16 @@ test('states are named as in Databricks', () => {
   expect(text('NOT_READY', 'IN_PROGRESS')).toBe('Not Ready (Updating)')
 })
 
+test('an endpoint that is not ready says why', () => {
+  const state = { ready: 'NOT_READY', config_update: 'NOT_UPDATING' }
+  const why = (deployment?: string): string =>
+    describeState({ name: 'chat', state, config: { served_entities: [{ name: 'one', state: { deployment } }] } }).why
+  expect(describeState({ name: 'chat', state }).why).toBe('no configuration yet')
+  expect(why()).toBe('nothing serves it')
+  expect(why('DEPLOYMENT_STOPPED')).toBe('stopped')
+  expect(describeState({ name: 'chat', state: { ...state, config_update: 'IN_PROGRESS' } }).why).toBe('')
+})
+
 test('an unknown state is shown as it is', () => {
   expect(text('ASLEEP', 'PAUSED')).toBe('ASLEEP (PAUSED)')
 })

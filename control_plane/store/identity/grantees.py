@@ -3,7 +3,6 @@
 Before: `endpoints.permissions`. After: `tables`. Beside: `principals`.
 """
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,6 +12,7 @@ from sqlalchemy.orm import Mapped
 from sqlmodel import col, select
 
 from modelplane.control_plane.store.database import Session, in_parts, is_storable
+from modelplane.control_plane.store.identity.principals import contains
 from modelplane.control_plane.store.tables import GroupRow, PrincipalRow
 
 
@@ -65,10 +65,15 @@ async def search_grantees(session: Session, text: str, most: int) -> list[Grante
     principals = (
         select(PrincipalRow)
         .where(col(PrincipalRow.active).is_(True))
-        .where(or_(_has(PrincipalRow.name, text), _has(PrincipalRow.display_name, text)))
+        .where(
+            or_(
+                contains(col(PrincipalRow.name), text),
+                contains(col(PrincipalRow.display_name), text),
+            )
+        )
         .order_by(col(PrincipalRow.name))
     )
-    groups = select(GroupRow).where(_has(GroupRow.name, text)).order_by(col(GroupRow.name))
+    groups = select(GroupRow).where(contains(col(GroupRow.name), text)).order_by(col(GroupRow.name))
     found = [
         Grantee(row.id, GranteeKind(row.kind), row.name, row.display_name)
         for row in (await session.exec(principals.limit(most))).all()
@@ -76,12 +81,6 @@ async def search_grantees(session: Session, text: str, most: int) -> list[Grante
     rows = (await session.exec(groups.limit(most))).all()
     found += [Grantee(row.id, GranteeKind.GROUP, row.name, "") for row in rows]
     return sorted(found, key=lambda one: (one.name.lower(), one.kind))[:most]
-
-
-def _has(column: str, text: str) -> ColumnElement[bool]:
-    plain = re.sub("([%_/])", r"/\1", text)
-    # The databases differ in which letters `lower` knows: each makes both small.
-    return func.lower(column).like(func.lower(f"%{plain}%"), escape="/")
 
 
 async def _select(

@@ -43,7 +43,7 @@ async def list_groups(session: Session, page: Page) -> tuple[list[StoredGroup], 
     query, count = select(GroupRow), select(func.count()).select_from(GroupRow)
     if page.attribute is not None:
         column = col(GroupRow.id if page.attribute is Attribute.ID else GroupRow.name)
-        selected = equals(column, page.value)
+        selected = page.selects(column)
         query, count = query.where(selected), count.where(selected)
     query = query.order_by(col(GroupRow.name)).offset(page.offset).limit(page.limit)
     rows = (await session.exec(query)).all()

@@ -3,6 +3,7 @@
 Before: `authentication`, `identities`, `snapshots.builder`. After: `tables`. Beside: `groups`.
 """
 
+import re
 import secrets
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -95,6 +96,7 @@ class Page:
     Attributes:
         attribute: What they are selected by; None: all are.
         value: What it must equal, upper and lower case alike.
+        part: Whether it need only contain the value.
         offset: Number of results to leave out.
         limit: Greatest number of results; None: all.
     """
@@ -103,6 +105,11 @@ class Page:
     value: str = ""
     offset: int = 0
     limit: int | None = None
+    part: bool = False
+
+    def selects(self, column: Mapped[str]) -> ColumnElement[bool]:
+        """Return the condition on the column that has the attribute."""
+        return contains(column, self.value) if self.part else equals(column, self.value)
 
 
 def new_id() -> str:
@@ -152,7 +159,7 @@ async def list_principals(
         return [], 0
     selected = [col(PrincipalRow.kind) == kind]
     if page.attribute is not None:
-        selected.append(equals(_COLUMNS[page.attribute], page.value))
+        selected.append(page.selects(_COLUMNS[page.attribute]))
     query = select(PrincipalRow.id).where(*selected).order_by(col(PrincipalRow.name))
     ids = (await session.exec(query.offset(page.offset).limit(page.limit))).all()
     count = select(func.count()).select_from(PrincipalRow).where(*selected)
@@ -164,6 +171,13 @@ def equals(column: Mapped[str], value: str) -> ColumnElement[bool]:
     """Return the condition that `column` is `value`, upper and lower case alike."""
     # The databases differ in which letters `lower` knows, but none takes one text for another.
     return func.lower(column) == func.lower(value)
+
+
+def contains(column: Mapped[str], text: str) -> ColumnElement[bool]:
+    """Return the condition that `column` has a text in it, upper and lower case alike."""
+    plain = re.sub("([%_/])", r"/\1", text)
+    # Here, too, each database makes both small.
+    return func.lower(column).like(func.lower(f"%{plain}%"), escape="/")
 
 
 async def insert_principal(transaction: Transaction, new: StoredPrincipal) -> int:

@@ -96,6 +96,8 @@ async def test_lists(groups: Groups, ids: list[str]) -> None:
     assert await groups.list(ALICE, Page(Attribute.NAME, "team")) == ([made], 1)
     assert await groups.list(ALICE, Page(Attribute.ID, made.id)) == ([made], 1)
     assert await groups.list(ALICE, Page(Attribute.NAME, "\0")) == ([], 0)
+    assert await groups.list(ALICE, Page(Attribute.NAME, "EA", part=True)) == ([made], 1)
+    assert await groups.list(ALICE, Page(Attribute.NAME, "e_m", part=True)) == ([], 0)
     assert (await groups.list(ALICE, Page(offset=1, limit=1)))[1] == 3
 
 

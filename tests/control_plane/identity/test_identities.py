@@ -122,6 +122,9 @@ async def test_lists(identities: Identities) -> None:
         (Page(Attribute.DISPLAY_NAME, "b"), [made["b"]], 1),
         (Page(Attribute.ID, made["a"].id), [made["a"]], 1),
         (Page(Attribute.ID, "\0"), [], 0),
+        (Page(Attribute.NAME, "C", part=True), [made["c"]], 1),
+        (Page(Attribute.NAME, "", limit=2, part=True), ordered[:2], 3),
+        (Page(Attribute.NAME, "%", part=True), [], 0),
     ]:
         assert await identities.list(ALICE, USER, page) == (found, total)
 

@@ -11,6 +11,7 @@ from modelserving.v1.identity_pb2 import Patch, PatchOperation
 from modelplane.control_plane.errors import InvalidParameter
 from modelplane.control_plane.identity.scim import (
     GROUP_COLUMNS,
+    MAX_PART,
     SERVICE_PRINCIPAL_COLUMNS,
     USER_COLUMNS,
     GroupState,
@@ -56,7 +57,8 @@ def test_filters(text: str, attribute: Attribute | None, value: str) -> None:
     "text",
     [
         "userName",
-        'userName co "a"',
+        'userName sw "a"',
+        "userName co",
         'userName eq "a" and id eq "b"',
         "userName eq 'a' or id eq 'b'",
         'userName eq "a',
@@ -71,6 +73,14 @@ def test_filters(text: str, attribute: Attribute | None, value: str) -> None:
 def test_filters_that_are_refused(text: str) -> None:
     with pytest.raises(InvalidParameter, match="use 'ATTRIBUTE eq"):
         build_page(text, 1, 1, USER_COLUMNS)
+
+
+def test_a_part_of_a_value_is_looked_for_within_bounds() -> None:
+    found = build_page('userName CO "a"', 0, None, USER_COLUMNS)
+    assert found == Page(Attribute.NAME, "a", part=True)
+    assert build_page(f'userName co "{"a" * MAX_PART}"', 0, None, USER_COLUMNS).part
+    with pytest.raises(InvalidParameter, match=f"at most {MAX_PART}"):
+        build_page(f'userName co "{"a" * (MAX_PART + 1)}"', 0, None, USER_COLUMNS)
 
 
 @pytest.mark.parametrize("filler", [" ", "\\", "]", "] ", "a", "'", '"'])

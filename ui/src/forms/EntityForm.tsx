@@ -1,8 +1,9 @@
 import type { ReactNode } from 'react'
 import { useFeatures } from '../deployment'
+import { TASKS } from '../entities'
 import { Field } from '../kit'
 import { PROVIDERS, providerForm } from './cases'
-import { defaultName, type EntityDraft, TASKS } from './draft'
+import { defaultName, type EntityDraft } from './draft'
 import { HostedFields } from './HostedFields'
 import { ProviderFields } from './ProviderForm'
 

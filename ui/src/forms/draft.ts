@@ -1,12 +1,7 @@
 /** What somebody has filled in for a served entity, and the configuration that it means. Pure. */
+import { shareOf } from '../entities'
 import type { EndpointConfig, Route, ServedEntity } from '../types'
 import { caseOf, controls, groups, type ProviderForm, PROVIDERS, providerForm } from './cases'
-
-export const TASKS: Record<string, string> = {
-  'llm/v1/chat': 'Chat',
-  'llm/v1/completions': 'Completions',
-  'llm/v1/embeddings': 'Embeddings',
-}
 
 export interface EntityDraft {
   id: number
@@ -202,11 +197,6 @@ export function configOf(drafts: readonly EntityDraft[]): Record<string, unknown
   }))
   const keeping = entities.filter((_, place) => keeps(drafts[place])).map(({ name }) => String(name))
   return { served_entities: entities, traffic_config: { routes }, ...(keeping.length > 0 ? { keep_credentials_of: keeping } : {}) }
-}
-
-export function shareOf(config: EndpointConfig | undefined, name: string): number {
-  const routes = config?.traffic_config?.routes ?? []
-  return routes.find((route) => (route.served_entity_name ?? route.served_model_name) === name)?.traffic_percentage ?? 0
 }
 
 export function draftsOf(config: EndpointConfig | undefined): EntityDraft[] {

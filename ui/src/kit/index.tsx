@@ -8,16 +8,21 @@ import type { Endpoint } from '../types'
 import { CopyAs } from './CopyAs'
 
 export function State({ endpoint }: { endpoint: Endpoint }): ReactNode {
-  const { text, look } = describeState(endpoint)
-  return <span className={`state ${look}`}>{text}</span>
+  const { text, look, why } = describeState(endpoint)
+  return <><span className={`state ${look}`}>{text}</span>{why !== '' && <small className="muted why"> {why}</small>}</>
 }
 
-export function Failure({ error }: { error: unknown }): ReactNode {
+/** @param focused Whether the focus goes there, from where it was told to do something. */
+export function Failure({ error, focused = false }: { error: unknown; focused?: boolean }): ReactNode {
+  const banner = useRef<HTMLDivElement>(null)
+  useEffect(() => {
+    if (focused && error) banner.current?.focus()
+  }, [focused, error])
   if (error === null || error === undefined) return null
   const code = error instanceof ApiError ? error.code : 'ERROR'
   const id = error instanceof ApiError ? error.requestId : ''
   return (
-    <div className="banner danger" role="alert">
+    <div ref={banner} className="banner danger" role="alert" tabIndex={focused ? -1 : undefined}>
       <strong>{code}</strong> {error instanceof Error ? error.message : String(error)}
       {id !== '' && <small className="request-id">Request {id}</small>}
     </div>
@@ -84,18 +89,24 @@ export function Head({ crumbs, title, after, children }: {
   )
 }
 
+/** A place that one may not open, with what that takes. */
+export function Closed({ name, reason }: { name: string; reason: string }): ReactNode {
+  return <span className="closed muted" title={reason} aria-label={`${name}: ${reason}`} role="note">{name}</span>
+}
+
 /** Bring a link into view where its row is wider than the page. */
 export function seen(link: HTMLAnchorElement | null): void {
   // Some browsers return a promise, which React would take for what to clean up with.
   void link?.scrollIntoView({ block: 'nearest', inline: 'nearest' })
 }
 
-export function Tabs({ tabs, current }: { tabs: [string, string][]; current: string }): ReactNode {
+/** @param tabs Names, addresses, and of those that cannot be opened, why. */
+export function Tabs({ tabs, current }: { tabs: [string, string, string?][]; current: string }): ReactNode {
   return (
     <nav className="tabs" aria-label="Sections">
-      {tabs.map(([name, href]) => (
-        <Link key={href} href={href} ref={name === current ? seen : undefined} aria-current={name === current ? 'page' : undefined}>{name}</Link>
-      ))}
+      {tabs.map(([name, href, reason]) => reason === undefined
+        ? <Link key={href} href={href} ref={name === current ? seen : undefined} aria-current={name === current ? 'page' : undefined}>{name}</Link>
+        : <Closed key={href} name={name} reason={reason} />)}
     </nav>
   )
 }
@@ -248,3 +259,5 @@ export function Confirm({ title, action, name, request, error, busy, onConfirm, 
 }
 
 export const NEEDS_MANAGE = 'This takes CAN_MANAGE on the endpoint'
+export const NEEDS_QUERY = 'This takes CAN_QUERY on the endpoint'
+export const NEEDS_ADMIN = 'This takes an administrator'

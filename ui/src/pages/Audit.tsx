@@ -1,21 +1,29 @@
 import { useInfiniteQuery } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
 import { type ApiRequest, get, query } from '../api'
+import { oneOf, text } from '../address'
 import { exactly } from '../format'
 import { Dialog, Empty, Failure, Head, Loading, Table } from '../kit'
 import { CopyAs } from '../kit/CopyAs'
+import { useAddress, useTyped } from '../kit/useAddress'
 import type { AuditEvent } from '../types'
 
 const PATH = '/api/2.0/audit-events'
 const HOUR = 3_600_000
-const TIMES: [string, number][] = [['Time: all', 0], ['Last hour', HOUR], ['Last 24 hours', 24 * HOUR], ['Last 7 days', 168 * HOUR]]
+// How long ago events may be, by its name in the address.
+const TIMES: Record<string, [string, number]> = { '': ['Time: all', 0], hour: ['Last hour', HOUR], day: ['Last 24 hours', 24 * HOUR], week: ['Last 7 days', 168 * HOUR] }
+const PARAMETERS = { principal: text(), action: text(), object_name: text(), outcome: oneOf<string>(['OK', 'REFUSED'], ''), time: oneOf(Object.keys(TIMES), '') }
 
 export function AuditPage(): ReactNode {
-  const [principal, setPrincipal] = useState('')
-  const [action, setAction] = useState('')
-  const [object, setObject] = useState('')
-  const [outcome, setOutcome] = useState('')
-  const [since, setSince] = useState(0)
+  const address = useAddress(PARAMETERS)
+  const [{ outcome, time }, change] = address
+  const [principal, setPrincipal] = useTyped(address, 'principal')
+  const [action, setAction] = useTyped(address, 'action')
+  const [object, setObject] = useTyped(address, 'object_name')
+  // Whole minutes, so that the same question is asked again and again.
+  const [now] = useState(() => Math.floor(Date.now() / 60_000) * 60_000)
+  const [, length] = TIMES[time] ?? ['', 0]
+  const since = length > 0 ? now - length : 0
   const [open, setOpen] = useState<AuditEvent | null>(null)
   const filters = { principal: principal.trim(), action: action.trim(), object_name: object.trim(), outcome, ...(since > 0 ? { start_time: since } : {}) }
   const list = useInfiniteQuery({
@@ -30,13 +38,13 @@ export function AuditPage(): ReactNode {
     <>
       <Head title="Audit log"><CopyAs request={request} /></Head>
       <div className="filters" role="search">
-        <select aria-label="Time" defaultValue={0} onChange={(event) => setSince(event.target.value === '0' ? 0 : Date.now() - Number(event.target.value))}>
-          {TIMES.map(([text, value]) => <option key={value} value={value}>{text}</option>)}
+        <select aria-label="Time" value={time} onChange={(event) => change({ time: event.target.value })}>
+          {Object.entries(TIMES).map(([value, [title]]) => <option key={value} value={value}>{title}</option>)}
         </select>
         <input type="search" aria-label="Principal" placeholder="Principal" value={principal} onChange={(event) => setPrincipal(event.target.value)} />
         <input type="search" aria-label="Action" placeholder="Action, such as PutSecret" value={action} onChange={(event) => setAction(event.target.value)} />
         <input type="search" aria-label="Object" placeholder="Object" value={object} onChange={(event) => setObject(event.target.value)} />
-        <select aria-label="Outcome" value={outcome} onChange={(event) => setOutcome(event.target.value)}>
+        <select aria-label="Outcome" value={outcome} onChange={(event) => change({ outcome: event.target.value })}>
           <option value="">Outcome: all</option><option value="OK">OK</option><option value="REFUSED">Refused</option>
         </select>
         <button type="button" onClick={() => void list.refetch()}>Refresh</button>

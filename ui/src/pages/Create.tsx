@@ -1,16 +1,17 @@
 import { useMutation, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
-import { Link, useLocation } from 'wouter'
+import { Link } from 'wouter'
 import { type ApiRequest, ENDPOINTS, run } from '../api'
 import { configOf, newDraft } from '../forms/draft'
 import { Check, Failure, Field, Head } from '../kit'
-import { Snippets } from '../kit/CopyAs'
+import { Snippets } from '../kit/Snippets'
+import { go, useGuard } from '../kit/useAddress'
+import { tagsOf } from '../tags'
 import type { Endpoint } from '../types'
 import { Entities } from './Entities'
 
 /** @param asks Whether the new endpoint is asked next, in the playground. */
 export function CreatePage({ asks = false }: { asks?: boolean }): ReactNode {
-  const [, navigate] = useLocation()
   const queries = useQueryClient()
   const [name, setName] = useState('')
   const [description, setDescription] = useState('')
@@ -26,14 +27,15 @@ export function CreatePage({ asks = false }: { asks?: boolean }): ReactNode {
     mutationFn: () => run<Endpoint>(request),
     onSuccess: (endpoint) => {
       void queries.invalidateQueries({ queryKey: ['endpoints'] })
-      navigate(`${asks ? '/playground' : '/endpoints'}/${encodeURIComponent(endpoint.name)}`)
+      go(`${asks ? '/playground' : '/endpoints'}/${encodeURIComponent(endpoint.name)}`, { sure: true })
     },
-    onError: () => window.scrollTo({ top: 0 }),
   })
+  const [empty] = useState(() => JSON.stringify(body))
+  useGuard(JSON.stringify(body) !== empty)
   return (
     <>
       <Head crumbs={[['Serving endpoints', '/endpoints']]} title="Create serving endpoint" />
-      <Failure error={create.error} />
+      <Failure error={create.error} focused />
       <div className="beside">
         <form onSubmit={(event) => { event.preventDefault(); create.mutate() }}>
           <Field label="Name" help="1 to 63 letters, digits, dashes and underscores. Callers query the endpoint by it.">
@@ -62,11 +64,4 @@ export function CreatePage({ asks = false }: { asks?: boolean }): ReactNode {
       </div>
     </>
   )
-}
-
-export function tagsOf(text: string): { key: string; value?: string }[] {
-  return text.split(',').map((part) => part.trim()).filter((part) => part !== '').map((part) => {
-    const place = part.indexOf('=')
-    return place < 0 ? { key: part } : { key: part.slice(0, place).trim(), value: part.slice(place + 1).trim() }
-  })
 }

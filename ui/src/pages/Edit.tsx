@@ -1,36 +1,48 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
-import { Link, useLocation } from 'wouter'
+import { Link } from 'wouter'
+import { whole } from '../address'
 import { type ApiRequest, ENDPOINTS, endpointPath, get, run } from '../api'
 import { configOf, draftsOf, type EntityDraft, newDraft } from '../forms/draft'
 import { Dialog, Failure, Head, Loading } from '../kit'
-import { Snippets } from '../kit/CopyAs'
+import { Snippets } from '../kit/Snippets'
 import { Differences } from '../kit/Differences'
-import type { Difference, Endpoint } from '../types'
+import { go, useAddress, useGuard } from '../kit/useAddress'
+import type { ConfigVersion, Difference, Endpoint, EndpointConfig } from '../types'
 import { Entities } from './Entities'
 
-/** A new version of an endpoint's configuration, which starts from the one that serves. */
+// The version that the new one starts from; none: the one that serves.
+const PARAMETERS = { from: whole }
+
+/** A new version of an endpoint's configuration. */
 export function EditPage({ name }: { name: string }): ReactNode {
+  const [{ from }] = useAddress(PARAMETERS)
   const endpoint = useQuery({
     queryKey: ['endpoint', name],
     queryFn: () => get<Endpoint>(endpointPath(name)),
   })
+  const past = useQuery({
+    queryKey: ['endpoint', name, 'version', from],
+    queryFn: () => get<ConfigVersion>(endpointPath(name, `/config-versions/${from}`)),
+    enabled: from !== 0,
+  })
+  const ready = endpoint.data && (from === 0 || past.data)
+  const error = endpoint.error ?? past.error
   const href = `/endpoints/${encodeURIComponent(name)}`
   return (
     <>
       <Head crumbs={[['Serving endpoints', '/endpoints'], [name, href]]} title="Edit configuration" />
-      <Failure error={endpoint.error} />
-      {endpoint.isPending && !endpoint.error && <Loading />}
-      {endpoint.data && <Form endpoint={endpoint.data} href={href} />}
+      <Failure error={error} />
+      {!ready && !error && <Loading />}
+      {ready && <Form key={from} endpoint={endpoint.data} begin={past.data?.config ?? endpoint.data.config ?? endpoint.data.pending_config} href={href} />}
     </>
   )
 }
 
-function Form({ endpoint, href }: { endpoint: Endpoint; href: string }): ReactNode {
-  const [, navigate] = useLocation()
+function Form({ endpoint, begin, href }: { endpoint: Endpoint; begin: EndpointConfig | undefined; href: string }): ReactNode {
   const queries = useQueryClient()
   const [drafts, setDrafts] = useState<EntityDraft[]>(() => {
-    const found = draftsOf(endpoint.config ?? endpoint.pending_config)
+    const found = draftsOf(begin)
     return found.length === 0 ? [newDraft(1, 100)] : found
   })
   const request: ApiRequest = { method: 'PUT', path: endpointPath(endpoint.name, '/config'), body: configOf(drafts) }
@@ -38,19 +50,19 @@ function Form({ endpoint, href }: { endpoint: Endpoint; href: string }): ReactNo
     mutationFn: () => run(request),
     onSuccess: () => {
       void queries.invalidateQueries({ queryKey: ['endpoint', endpoint.name] })
-      navigate(href)
+      go(href, { sure: true })
     },
-    onError: () => window.scrollTo({ top: 0 }),
   })
   const trial = useMutation({
     mutationFn: () => run<{ differences?: Difference[] }>({
       method: 'POST', path: `${ENDPOINTS}:validate`, body: { update: { name: endpoint.name, config: request.body } },
     }),
-    onError: () => window.scrollTo({ top: 0 }),
   })
+  const [before] = useState(() => JSON.stringify(request.body))
+  useGuard(JSON.stringify(request.body) !== before)
   return (
     <>
-      <Failure error={update.error ?? trial.error} />
+      <Failure error={update.error ?? trial.error} focused />
       {trial.data && (
         <Dialog title="What would change" wide onClose={trial.reset}>
           <Differences differences={trial.data.differences ?? []} />

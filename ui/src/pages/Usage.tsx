@@ -6,18 +6,12 @@ import { count, duration, percent, short } from '../format'
 import { Check, Empty, Failure, Head, Loading, Table } from '../kit'
 import { Bars } from '../kit/Bars'
 import { CopyAs } from '../kit/CopyAs'
+import { useAddress, useTyped } from '../kit/useAddress'
 import type { UsageRow, UsageTotal } from '../types'
-import { Costs, Drilled, type Drill, drillOf, titleOf } from './UsageParts'
+import { chosenOf, DAY, DRILLED, GROUPS, groupOf, LATENCIES, NONE, OF_ALL, OF_ONE, RANGES, STATUSES } from './usageAddress'
+import { Costs, Drilled, drillOf, titleOf } from './UsageParts'
 import { hours, money, summed } from './usageTotals'
 import { Requests } from './UsageRequests'
-
-const DAY = 86_400_000
-const RANGES: [string, number][] = [['Last hour', DAY / 24], ['Last 24 hours', DAY], ['Last 7 days', 7 * DAY], ['Last 30 days', 30 * DAY]]
-const STATUSES: Record<string, string> = { '': 'Status: all', '2xx': 'Answered (2xx)', '4xx': 'Refused (4xx)', '429': 'Limited (429)', '5xx': 'Failed (5xx)' }
-const LATENCIES: Record<string, string> = { '': 'Latency: all', '1000': '1 s and more', '10000': '10 s and more', '60000': 'a minute and more' }
-const GROUPS: Record<string, string> = {
-  endpoint: 'Endpoint', served_entity: 'Served entity', provider: 'Provider', model: 'Model', requester: 'Requester', task: 'Task', client: 'Client', status_code: 'Status', day: 'Day', hour: 'Hour', minute: 'Minute',
-}
 
 export function UsagePage(): ReactNode {
   return <><Head title="Usage"><Link className="button" href="/usage/prices">Prices</Link></Head><Explorer /></>
@@ -48,22 +42,21 @@ export function EndpointUsage({ name, tracked }: { name: string; tracked: boolea
 }
 
 function Explorer({ endpoint }: { endpoint?: string }): ReactNode {
-  const [range, setRange] = useState(DAY)
-  const [group, setGroup] = useState(endpoint === undefined ? 'endpoint' : 'served_entity')
-  const [requester, setRequester] = useState('')
-  const [status, setStatus] = useState('')
-  const [slow, setSlow] = useState('')
-  const [requestId, setRequestId] = useState('')
-  const [fallbacks, setFallbacks] = useState(false)
-  const [drilled, setDrilled] = useState<Drill>({})
+  const address = useAddress(endpoint === undefined ? OF_ALL : OF_ONE)
+  const [given, change] = address
+  const [requester, setRequester] = useTyped(address, 'requester')
+  const [requestId, setRequestId] = useTyped(address, 'request_id')
   // Whole minutes, so that the same question is asked again and again.
   const [until, setUntil] = useState(() => Math.ceil(Date.now() / 60_000) * 60_000)
   const path = endpoint === undefined ? '/api/2.0/usage' : endpointPath(endpoint, '/usage')
-  const chosen = { requester: requester.trim(), status_code: status, min_latency_ms: slow, request_id: requestId.trim(), fallback_only: fallbacks ? 'true' : '', ...drilled }
+  const group = groupOf(given)
+  const range = RANGES[given.range]?.milliseconds ?? DAY
+  const chosen = chosenOf({ ...given, requester, request_id: requestId })
   const filters = { start_time: until - range, end_time: until, ...chosen }
   const filtered = Object.values(chosen).some((value) => value !== '')
   const coarse = range > 7 * DAY ? 'day' : range > DAY / 24 ? 'hour' : 'minute'
-  const clear = (): void => { setRequester(''); setStatus(''); setSlow(''); setRequestId(''); setFallbacks(false); setDrilled({}) }
+  const clear = (): void => { setRequester(''); setRequestId(''); change(NONE) }
+  const drill = Object.fromEntries(DRILLED.filter((name) => given[name] !== '').map((name) => [name, given[name]]))
   const totals = useQuery({
     queryKey: ['usage', path, filters, group],
     queryFn: () => get<{ totals?: UsageTotal[] }>(path + query({ ...filters, group_by: group, percentiles: 'true' })),
@@ -78,31 +71,28 @@ function Explorer({ endpoint }: { endpoint?: string }): ReactNode {
   return (
     <>
       <div className="filters">
-        <select aria-label="Time" value={range} onChange={(event) => {
-          setRange(Number(event.target.value))
-          // Minutes are told of a day at most.
-          if (group === 'minute' && Number(event.target.value) > DAY) setGroup('hour')
-        }}>
-          {RANGES.map(([text, value]) => <option key={value} value={value}>{text}</option>)}
+        <select aria-label="Time" value={given.range} onChange={(event) => change({ range: event.target.value })}>
+          {Object.entries(RANGES).map(([value, { title }]) => <option key={value} value={value}>{title}</option>)}
         </select>
-        <select aria-label="Group by" value={group} onChange={(event) => setGroup(event.target.value)}>
+        <select aria-label="Group by" value={group} onChange={(event) => change({ group: event.target.value })}>
           {Object.entries(GROUPS).filter(([key]) => (endpoint === undefined || key !== 'endpoint') && (range <= DAY || key !== 'minute')).map(([key, title]) => <option key={key} value={key}>By {title.toLowerCase()}</option>)}
         </select>
         <input type="search" aria-label="Requester" placeholder="Requester" value={requester} onChange={(event) => setRequester(event.target.value)} />
-        <select aria-label="Status" value={status} onChange={(event) => setStatus(event.target.value)}>
+        <select aria-label="Status" value={given.status_code} onChange={(event) => change({ status_code: event.target.value })}>
+          {given.status_code in STATUSES || <option>{given.status_code}</option>}
           {Object.entries(STATUSES).map(([value, text]) => <option key={value} value={value}>{text}</option>)}
         </select>
-        <select aria-label="Latency" value={slow} onChange={(event) => setSlow(event.target.value)}>
+        <select aria-label="Latency" value={given.min_latency_ms} onChange={(event) => change({ min_latency_ms: event.target.value })}>
           {Object.entries(LATENCIES).map(([value, text]) => <option key={value} value={value}>{text}</option>)}
         </select>
         <input type="search" aria-label="Request id" placeholder="Request id" value={requestId} onChange={(event) => setRequestId(event.target.value)} />
-        <Check label="Fallbacks only" checked={fallbacks} onChange={setFallbacks} />
+        <Check label="Fallbacks only" checked={given.fallback_only} onChange={(only) => change({ fallback_only: only })} />
         <button type="button" onClick={() => setUntil(Math.ceil(Date.now() / 1000) * 1000)}>Refresh</button>
         <span className="grow" />
         <Download path={path + query({ ...filters, group_by: group, percentiles: 'true', format: 'csv' })} />
         <CopyAs request={request} />
       </div>
-      <Drilled drill={drilled} titles={GROUPS} onChange={setDrilled} />
+      <Drilled drill={drill} titles={GROUPS} onTake={(name) => change({ [name]: '' })} />
       <Failure error={totals.error ?? series.error} />
       {totals.isPending && !totals.error && <Loading />}
       {totals.data && found.length === 0 && filtered && (
@@ -128,9 +118,9 @@ function Explorer({ endpoint }: { endpoint?: string }): ReactNode {
           <Bars label={`Requests by ${coarse}`} bars={hours(series.data?.totals ?? [], coarse, until - range, until)} />
           <Table label="Totals" rows={found} id={(row) => String(row[group])} columns={[
             { title: GROUPS[group] ?? group, cell: (row) => {
-              const drill = drillOf(group, row)
+              const only = drillOf(group, row)
               const title = <strong>{titleOf(group, row)}</strong>
-              return drill === null ? title : <button type="button" className="link" title="Only these" onClick={() => setDrilled({ ...drilled, ...drill })}>{title}</button>
+              return only === null ? title : <button type="button" className="link" title="Only these" onClick={() => change(only)}>{title}</button>
             } },
             { title: 'Requests', number: true, cell: (row) => count(row.requests) },
             { title: 'Failed', number: true, cell: (row) => <span title={`${count(row.errors)} of them with 5xx`}>{count(row.failed_requests)}</span> },

@@ -30,10 +30,10 @@ export function titleOf(group: string, row: UsageTotal): string {
   return value === null || value === undefined || value === '' ? 'none' : String(value)
 }
 
-export function Drilled({ drill, titles, onChange }: {
+export function Drilled({ drill, titles, onTake }: {
   drill: Drill
   titles: Record<string, string>
-  onChange: (drill: Drill) => void
+  onTake: (name: string) => void
 }): ReactNode {
   const entries = Object.entries(drill)
   if (entries.length === 0) return null
@@ -41,7 +41,7 @@ export function Drilled({ drill, titles, onChange }: {
     <div className="filters" role="group" aria-label="Narrowed to">
       {entries.map(([name, value]) => (
         <button type="button" className="small" key={name} aria-label={`Take away ${titles[name] ?? name} ${value}`}
-          onClick={() => onChange(Object.fromEntries(entries.filter(([other]) => other !== name)))}>
+          onClick={() => onTake(name)}>
           {titles[name] ?? name}: {value} ✕
         </button>
       ))}

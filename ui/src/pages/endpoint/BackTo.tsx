@@ -30,7 +30,7 @@ export function BackTo({ endpoint, manages }: { endpoint: Endpoint; manages: boo
     <div className="banner note back-to" role="status">
       <span>Version {current} serves since {ago(updated)}.</span>
       <button type="button" title={manages ? undefined : NEEDS_MANAGE} disabled={!manages} onClick={() => setOpen(true)}>Back to v{version}</button>
-      {open && <Compare name={name} manages={manages} from={current} to={version} onClose={() => setOpen(false)} />}
+      {open && <Compare name={name} manages={manages} current={current} from={current} to={version} onClose={() => setOpen(false)} />}
     </div>
   )
 }

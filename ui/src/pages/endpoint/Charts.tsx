@@ -1,9 +1,14 @@
 import { useQuery } from '@tanstack/react-query'
-import { type ReactNode, useState } from 'react'
-import { endpointPath, get, query } from '../../api'
+import { type ReactNode, useEffect, useState } from 'react'
+import { oneOf } from '../../address'
+import { endpointPath, get, HOST, query } from '../../api'
 import { count, duration, short, when } from '../../format'
 import { Empty, Failure, Loading, Table } from '../../kit'
 import { type Mark, TimeChart } from '../../kit/TimeChart'
+import { useAddress } from '../../kit/useAddress'
+import { snippets } from '../../snippets'
+import type { Endpoint } from '../../types'
+import { exampleRequest } from '../playground/examples'
 import { counted, type EntitySeries, type Line, linesOf, measured, nameOf, type Range, RANGES, type Series, total } from '../../series'
 
 const EACH: Record<number, string> = { 5: 'every 5 seconds', 60: 'by minute', 3600: 'by hour' }
@@ -11,11 +16,13 @@ const EACH: Record<number, string> = { 5: 'every 5 seconds', 60: 'by minute', 36
 const whole = (value: number): string => (value < 10 && !Number.isInteger(value) ? '' : short(value))
 const LIVE_MS = 5000
 const SLOW_MS = 60_000
+const PARAMETERS = { range: oneOf(RANGES.map(({ id }) => id), '1h') }
 
 /** What the served entities did, as it goes on, with a mark at each version. */
-export function Charts({ name }: { name: string }): ReactNode {
-  const [chosen, setChosen] = useState(1)
-  const range = RANGES[chosen] ?? RANGES[0]!
+export function Charts({ endpoint }: { endpoint: Endpoint }): ReactNode {
+  const { name } = endpoint
+  const [{ range: chosen }, change] = useAddress(PARAMETERS)
+  const range = RANGES.find(({ id }) => id === chosen) ?? RANGES[0]!
   const path = endpointPath(name, '/metrics-series')
   const series = useQuery({
     queryKey: ['series', name, chosen],
@@ -27,26 +34,32 @@ export function Charts({ name }: { name: string }): ReactNode {
       <div className="card-head">
         <h2>Traffic</h2>
         <div className="segments" role="group" aria-label="Time">
-          {RANGES.map(({ title }, place) => <button key={title} type="button" className="small" aria-pressed={place === chosen} onClick={() => setChosen(place)}>{title}</button>)}
+          {RANGES.map(({ id, title }) => <button key={id} type="button" className="small" aria-pressed={id === chosen} onClick={() => change({ range: id })}>{title}</button>)}
         </div>
       </div>
       <Failure error={series.error} />
       {series.isPending && !series.error && <Loading />}
-      {series.data && <Drawn series={series.data} range={range} />}
+      {series.data && <Drawn endpoint={endpoint} series={series.data} range={range} />}
     </section>
   )
 }
 
 interface Chart { title: string; lines: Line[]; format: (value: number) => string; none: string }
 
-function Drawn({ series, range }: { series: Series; range: Range }): ReactNode {
+function Drawn({ endpoint, series, range }: { endpoint: Endpoint; series: Series; range: Range }): ReactNode {
+  const [waited, setWaited] = useState(false)
   const { times = [], entities = [], versions = [] } = series
-  if (total(entities, 'requests') === 0) return <Nothing range={range} times={times} />
+  const none = total(entities, 'requests') === 0
+  useEffect(() => {
+    if (none) setWaited(true)
+  }, [none])
+  if (none) return <Nothing endpoint={endpoint} range={range} times={times} />
   const marks: Mark[] = versions.map(({ time, config_version: version }) => ({ time, text: `v${version}` }))
   const each = EACH[series.step_seconds] ?? ''
   const charts = chartsOf(entities, each)
   return (
     <>
+      {waited && <p className="state success" role="status">Queries arrive.</p>}
       <div className="chart-grid">
         {charts.filter(({ lines }) => lines.length > 0).map(({ title, lines, format }) => (
           <TimeChart key={title} title={title} lines={lines} format={format} times={times} step={series.step_seconds} marks={marks} clock={clockOf(range)} />
@@ -79,13 +92,16 @@ function chartsOf(entities: readonly EntitySeries[], each: string): Chart[] {
   ]
 }
 
-function Nothing({ range, times }: { range: Range; times: readonly number[] }): ReactNode {
+function Nothing({ endpoint, range, times }: { endpoint: Endpoint; range: Range; times: readonly number[] }): ReactNode {
+  const [curl] = snippets(exampleRequest(endpoint), HOST)
   const since = times[0]
   return (
     <Empty title={range.step === 5 && times.length < 2 ? 'Each 5 seconds are recorded from now on, while you look.' : `No calls in the last ${range.title.replace('1 hour', 'hour')}.`}>
       {range.step === 5 && since !== undefined && times.length >= 2
         ? `Recorded since ${clockOf(range)(since)}. New calls show within five seconds.`
         : 'New calls show within five seconds.'}
+      {curl && <pre className="first-query" tabIndex={0} aria-label="A first query">{curl.text}</pre>}
+      <p className="state muted" role="status">Waiting for the next query</p>
     </Empty>
   )
 }

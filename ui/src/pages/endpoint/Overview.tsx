@@ -3,15 +3,18 @@ import { type ReactNode, useState } from 'react'
 import { Link } from 'wouter'
 import { endpointPath, HOST, queryPath, readText, run } from '../../api'
 import { ago, count, duration, percent, when } from '../../format'
-import { shareOf, TASKS } from '../../forms/draft'
+import { modelOf, shareOf, TASKS } from '../../entities'
 import { Copy, Dialog, Empty, Failure, Field, NEEDS_MANAGE, Table } from '../../kit'
+import { lazily } from '../../kit/Part'
 import { DeploymentProgress } from '../../kit/Progress'
-import { Shares } from '../../kit/Shares'
 import { live, type Sample, samples } from '../../prometheus'
 import { describeDeployment } from '../../state'
 import type { Endpoint, EndpointConfig, ServedEntity } from '../../types'
-import { tagsOf } from '../Create'
-import { Charts } from './Charts'
+import { tagsOf } from '../../tags'
+import { FailedUpdate } from './FailedUpdate'
+import { Split } from './Split'
+
+const Charts = lazily(() => import('./Charts').then((part) => part.Charts))
 
 export function Overview({ endpoint, manages }: { endpoint: Endpoint; manages: boolean }): ReactNode {
   const metrics = useQuery({
@@ -22,13 +25,13 @@ export function Overview({ endpoint, manages }: { endpoint: Endpoint; manages: b
   const { config, pending_config: pending, state } = endpoint
   return (
     <>
-      {state?.config_update_message && (
-        <div className="banner danger" role="alert"><strong>{state.config_update === 'UPDATE_FAILED' ? 'The last update failed.' : 'Not all workers serve this.'}</strong> {state.config_update_message}</div>
-      )}
+      {state?.config_update === 'UPDATE_FAILED'
+        ? <FailedUpdate endpoint={endpoint} manages={manages} />
+        : state?.config_update_message && <div className="banner danger" role="alert"><strong>Not all workers serve this.</strong> {state.config_update_message}</div>}
       <Facts endpoint={endpoint} manages={manages} />
       {pending && <Pending name={endpoint.name} config={pending} updating={state?.config_update === 'IN_PROGRESS'} />}
       {config?.served_entities?.length
-        ? <><Active endpoint={endpoint} config={config} entities={config.served_entities} metrics={metrics.data ?? []} manages={manages} /><Charts name={endpoint.name} /></>
+        ? <><Active endpoint={endpoint} config={config} entities={config.served_entities} metrics={metrics.data ?? []} manages={manages} /><Charts endpoint={endpoint} /></>
         : !pending && (
           <Empty title="This endpoint has no configuration yet.">
             {manages && <Link className="button primary" href={`/endpoints/${encodeURIComponent(endpoint.name)}/edit`}>Add a served entity</Link>}
@@ -88,11 +91,6 @@ function EditTags({ endpoint, onClose }: { endpoint: Endpoint; onClose: () => vo
       </form>
     </Dialog>
   )
-}
-
-export function modelOf(entity: ServedEntity): string {
-  const model = entity.external_model
-  return model ? `${model.provider} / ${model.name}` : `${entity.entity_name ?? ''} version ${entity.entity_version ?? ''}`
 }
 
 function scaleOf(entity: ServedEntity): string {
@@ -155,52 +153,6 @@ function Active({ endpoint, config, entities, metrics, manages }: {
         { title: 'State', cell: (entity) => <Deployment entity={entity} /> },
       ]} />
       <Split key={config.config_version} endpoint={endpoint} entities={entities} manages={manages} />
-    </section>
-  )
-}
-
-const PRESETS = [0, 1, 5, 25, 50, 100]
-
-function Split({ endpoint, entities, manages }: { endpoint: Endpoint; entities: ServedEntity[]; manages: boolean }): ReactNode {
-  const queries = useQueryClient()
-  const now = entities.map(({ name }) => shareOf(endpoint.config, name))
-  const [draft, setDraft] = useState<number[] | null>(null)
-  const shares = draft ?? now
-  const names = entities.map(({ name }) => name)
-  const apply = useMutation({
-    mutationFn: () => run({
-      method: 'PUT',
-      path: endpointPath(endpoint.name, '/config'),
-      body: { traffic_config: { routes: names.map((name, place) => ({ served_model_name: name, traffic_percentage: shares[place] ?? 0 })) } },
-    }),
-    onSettled: () => queries.invalidateQueries({ queryKey: ['endpoint', endpoint.name] }),
-  })
-  const last = names.length - 1
-  const preset = (value: number): void => setDraft(names.length === 2 ? [100 - value, value] : null)
-  return (
-    <section className="card split">
-      <div className="card-head">
-        <h3>Traffic split</h3>
-        {names.length > 1 && draft === null && (
-          <button type="button" title={manages ? undefined : NEEDS_MANAGE} disabled={!manages} onClick={() => setDraft(now)}>Edit split</button>
-        )}
-      </div>
-      <Failure error={apply.error} />
-      <Shares names={names} shares={shares} editable={draft !== null} onChange={setDraft} />
-      {draft !== null && (
-        <>
-          {names.length === 2 && (
-            <div className="presets">
-              <span className="muted">{names[last]}:</span>
-              {PRESETS.map((value) => <button type="button" className="small" key={value} onClick={() => preset(value)}>{value} %</button>)}
-            </div>
-          )}
-          <div className="form-foot">
-            <button type="button" onClick={() => setDraft(null)}>Discard</button>
-            <button type="button" className="primary" disabled={apply.isPending || draft.every((share, place) => share === now[place])} onClick={() => apply.mutate()}>{apply.isPending ? 'Applying …' : 'Apply split'}</button>
-          </div>
-        </>
-      )}
     </section>
   )
 }

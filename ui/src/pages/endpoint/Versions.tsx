@@ -1,20 +1,25 @@
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
-import { type ReactNode, useState } from 'react'
+import type { ReactNode } from 'react'
 import { Link } from 'wouter'
+import { whole } from '../../address'
 import { endpointPath, get, query, run } from '../../api'
 import { ago, when } from '../../format'
-import { shareOf } from '../../forms/draft'
+import { shareOf } from '../../entities'
 import { Dialog, Empty, Failure, Loading, NEEDS_MANAGE, Table } from '../../kit'
 import { Differences } from '../../kit/Differences'
+import { useAddress } from '../../kit/useAddress'
 import { lookOfOutcome } from '../../state'
 import type { ConfigVersion, Difference } from '../../types'
+
+// The versions that are compared.
+const COMPARED = { a: whole, b: whole }
 
 export function Versions({ name, manages, current }: {
   name: string
   manages: boolean
   current: number | undefined
 }): ReactNode {
-  const [chosen, setChosen] = useState<number | null>(null)
+  const [{ a, b }, change] = useAddress(COMPARED)
   const list = useInfiniteQuery({
     queryKey: ['endpoint', name, 'versions', current],
     queryFn: ({ pageParam }) => get<{ config_versions?: ConfigVersion[]; next_page_token?: string }>(
@@ -30,6 +35,10 @@ export function Versions({ name, manages, current }: {
       {list.data && versions.length === 0 && <Empty title="This endpoint has had no configuration yet." />}
       {versions.length > 0 && (
         <Table label="Versions" rows={versions} id={({ config_version }) => config_version} columns={[
+          { title: 'Compare', narrow: true, cell: ({ config_version: version }) => (
+            <input type="checkbox" aria-label={`Choose version ${version} to compare`} checked={version === a || version === b}
+              onChange={({ target }) => change(target.checked ? a === 0 ? { a: version } : { b: version } : { a: 0, b: 0 })} />
+          ) },
           { title: 'Version', cell: ({ config_version }) => <Link className="strong" title="How it was rolled out" href={`/endpoints/${encodeURIComponent(name)}/rollout/${config_version}`}>{config_version}</Link> },
           { title: 'Outcome', cell: ({ outcome, outcome_message }) => <><span className={`state ${lookOfOutcome(outcome)}`}>{outcome}</span>{outcome_message && <small className="under-cell">{outcome_message}</small>}</> },
           { title: 'Traffic', cell: ({ config }) => (config?.served_entities ?? []).map((entity) => <span className="chip" key={entity.name}>{entity.name} {shareOf(config, entity.name)} %</span>) },
@@ -40,22 +49,23 @@ export function Versions({ name, manages, current }: {
             narrow: true,
             cell: ({ config_version: version, outcome }) => version !== current && current !== undefined && (
               <span className="row-actions">
-                <button type="button" className="small" aria-label={`Compare version ${version} with ${current}`} onClick={() => setChosen(version)}>Compare</button>
-                {manages && outcome === 'SUPERSEDED' && <button type="button" className="small" onClick={() => setChosen(version)}>Back to v{version}</button>}
+                <button type="button" className="small" aria-label={`Compare version ${version} with ${current}`} onClick={() => change({ a: current, b: version })}>With v{current}</button>
+                {outcome === 'SUPERSEDED' && <button type="button" className="small" disabled={!manages} title={manages ? undefined : NEEDS_MANAGE} onClick={() => change({ a: current, b: version })}>Back to v{version}</button>}
               </span>
             ),
           },
         ]} />
       )}
       {list.hasNextPage && <button type="button" disabled={list.isFetchingNextPage} onClick={() => void list.fetchNextPage()}>Show older</button>}
-      {chosen !== null && current !== undefined && <Compare name={name} manages={manages} from={current} to={chosen} onClose={() => setChosen(null)} />}
+      {a !== 0 && b !== 0 && <Compare key={`${a} ${b}`} name={name} manages={manages} current={current} from={a} to={b} onClose={() => change({ a: 0, b: 0 })} />}
     </section>
   )
 }
 
-export function Compare({ name, manages, from, to, onClose }: {
+export function Compare({ name, manages, current, from, to, onClose }: {
   name: string
   manages: boolean
+  current: number | undefined
   from: number
   to: number
   onClose: () => void
@@ -73,9 +83,10 @@ export function Compare({ name, manages, from, to, onClose }: {
     <Dialog title={`From version ${from} to ${to}`} wide onClose={onClose}>
       <Failure error={compared.error ?? rollback.error} />
       {compared.data && <Differences differences={compared.data.differences ?? []} />}
+      {to !== current && compared.data && <p className="muted">Rolling back makes a new version of {to}. Secrets that are served now need nothing; for others you need READ, and they must still be there.</p>}
       <div className="dialog-foot">
         <button type="button" onClick={onClose}>Close</button>
-        <button className="primary" type="button" title={manages ? undefined : NEEDS_MANAGE} disabled={!manages || rollback.isPending || !compared.data} onClick={() => rollback.mutate()}>Roll back to {to}</button>
+        {to !== current && <button className="primary" type="button" title={manages ? undefined : NEEDS_MANAGE} disabled={!manages || rollback.isPending || !compared.data} onClick={() => rollback.mutate()}>Roll back to {to}</button>}
       </div>
     </Dialog>
   )

@@ -1,22 +1,27 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
 import { Link } from 'wouter'
+import { whole } from '../../address'
 import { ApiError, endpointPath, get, run } from '../../api'
-import { Empty, Failure, Head, Loading, NEEDS_MANAGE, State, Tabs } from '../../kit'
+import { Empty, Failure, Head, Loading, NEEDS_MANAGE, NEEDS_QUERY, State, Tabs } from '../../kit'
 import { CopyAs } from '../../kit/CopyAs'
+import { lazily } from '../../kit/Part'
 import { useLive } from '../../live'
-import type { Endpoint } from '../../types'
+import type { Endpoint, Rollout } from '../../types'
+import { has } from '../../waterfall'
 import { BackTo } from './BackTo'
 import { DeleteEndpoint } from './DeleteEndpoint'
-import { Gateway } from './Gateway'
-import { Guardrails } from './guardrails'
-import { Logs } from './Logs'
 import { exampleRequest } from '../playground/examples'
 import { Overview } from './Overview'
-import { Permissions } from './Permissions'
-import { RolloutPage } from './Rollout'
-import { EndpointUsage } from '../Usage'
-import { Versions } from './Versions'
+
+// What one begins with comes with the page; the others are loaded when they are first shown.
+const Gateway = lazily(() => import('./Gateway').then((part) => part.Gateway), true)
+const Guardrails = lazily(() => import('./guardrails').then((part) => part.Guardrails), true)
+const Logs = lazily(() => import('./Logs').then((part) => part.Logs), true)
+const Permissions = lazily(() => import('./Permissions').then((part) => part.Permissions), true)
+const RolloutPage = lazily(() => import('./Rollout').then((part) => part.RolloutPage), true)
+const EndpointUsage = lazily(() => import('../Usage').then((part) => part.EndpointUsage), true)
+const Versions = lazily(() => import('./Versions').then((part) => part.Versions), true)
 
 // A deployment that cannot be reached is asked again, but not one that has said no.
 const gone = (error: unknown): boolean => error instanceof ApiError && error.status >= 400 && error.status < 500
@@ -59,33 +64,49 @@ function pauseOf(endpoint: Endpoint | undefined, live: boolean): number {
 
 function After({ endpoint }: { endpoint: Endpoint }): ReactNode {
   const version = endpoint.config?.config_version
-  return <><State endpoint={endpoint} />{version !== undefined && <span className="chip">version {version}</span>}</>
+  return <><State endpoint={endpoint} />{version !== undefined && <span className="chip">version {version}</span>}<Reached endpoint={endpoint} /></>
+}
+
+const GOING_MS = 500
+
+/** How many workers are ready for a version that is on its way. */
+function Reached({ endpoint: { name, state, pending_config: pending } }: { endpoint: Endpoint }): ReactNode {
+  const version = pending?.config_version
+  const going = state?.config_update === 'IN_PROGRESS' && version !== undefined
+  const rollout = useQuery({
+    queryKey: ['endpoint', name, 'rollout', version],
+    queryFn: () => get<Rollout>(endpointPath(name, `/config-versions/${version}/rollout`)),
+    enabled: going,
+    refetchInterval: ({ state: { error } }) => (error === null ? GOING_MS : false),
+  })
+  const workers = rollout.data?.workers ?? []
+  if (!going || workers.length === 0) return null
+  return <span className="muted" role="status">{has('PREPARED', workers) + has('ACTIVE', workers)} of {workers.length} workers</span>
 }
 
 function Body({ endpoint, tab, item }: { endpoint: Endpoint; tab: string; item: string | undefined }): ReactNode {
   const base = `/endpoints/${encodeURIComponent(endpoint.name)}`
   const manages = endpoint.permission_level === 'CAN_MANAGE'
   const hosted = entitiesOf(endpoint).some((entity) => !entity.external_model)
-  const tabs: [string, string, string][] = [
+  const reason = manages ? undefined : NEEDS_MANAGE
+  const tabs: [string, string, string, string?][] = [
     ['overview', 'Overview', base],
     ['rollout', 'Rollout', `${base}/rollout`],
     ['versions', 'Versions', `${base}/versions`],
     ['gateway', 'AI Gateway', `${base}/gateway`],
     ['guardrails', 'Guardrails', `${base}/guardrails`],
-    ...(manages ? [
-      ['usage', 'Usage', `${base}/usage`] as [string, string, string],
-      ['permissions', 'Permissions', `${base}/permissions`] as [string, string, string],
-    ] : []),
-    ...(hosted && manages ? [['logs', 'Logs', `${base}/logs`] as [string, string, string]] : []),
+    ['usage', 'Usage', `${base}/usage`, reason],
+    ['permissions', 'Permissions', `${base}/permissions`, reason],
+    ...(hosted ? [['logs', 'Logs', `${base}/logs`, reason] as [string, string, string, string?]] : []),
   ]
   const newest = endpoint.pending_config?.config_version ?? endpoint.config?.config_version
-  const current = tabs.find(([id]) => id === tab)?.[1] ?? 'Overview'
+  const current = tabs.find(([id, , , closed]) => id === tab && closed === undefined)?.[1] ?? 'Overview'
   return (
     <>
-      <Tabs tabs={tabs.map(([, title, href]) => [title, href])} current={current} />
+      <Tabs tabs={tabs.map(([, title, href, closed]) => [title, href, closed])} current={current} />
       {(current === 'Overview' || current === 'Versions') && <BackTo endpoint={endpoint} manages={manages} />}
       {current === 'Overview' && <Overview endpoint={endpoint} manages={manages} />}
-      {current === 'Rollout' && <RolloutPage name={endpoint.name} version={item === undefined ? newest : Number(item)} />}
+      {current === 'Rollout' && <RolloutPage name={endpoint.name} version={whole.read(item ?? '') ?? newest} />}
       {current === 'Versions' && <Versions name={endpoint.name} manages={manages} current={endpoint.config?.config_version} />}
       {current === 'AI Gateway' && <Gateway endpoint={endpoint} manages={manages} />}
       {current === 'Guardrails' && <Guardrails endpoint={endpoint} manages={manages} />}
@@ -117,7 +138,9 @@ function Actions({ endpoint }: { endpoint: Endpoint }): ReactNode {
   return (
     <>
       {act.error && <Failure error={act.error} />}
-      {endpoint.permission_level !== 'CAN_VIEW' && <Link className="button" href={`/playground/${encodeURIComponent(name)}`}>Query</Link>}
+      {endpoint.permission_level === 'CAN_VIEW'
+        ? <button type="button" disabled title={NEEDS_QUERY}>Query</button>
+        : <Link className="button" href={`/playground/${encodeURIComponent(name)}`}>Query</Link>}
       <CopyAs request={exampleRequest(endpoint)} />
       {deployments.length > 0 && (
         <button type="button" title={reason} disabled={!manages || updating || act.isPending} onClick={() => act.mutate(stopped ? 'start' : 'stop')}>{stopped ? 'Start' : 'Stop'}</button>

@@ -1,8 +1,8 @@
 import { type ReactNode, useState } from 'react'
 import { Link, useLocation } from 'wouter'
-import { TASKS } from '../../forms/draft'
+import { TASKS } from '../../entities'
 import { ago, count, percent, short, when } from '../../format'
-import { NEEDS_MANAGE, type Order, State, Table } from '../../kit'
+import { NEEDS_MANAGE, NEEDS_QUERY, type Order, State, Table } from '../../kit'
 import { CopyDialog } from '../../kit/CopyAs'
 import { Menu } from '../../kit/Menu'
 import type { Endpoint } from '../../types'
@@ -39,9 +39,9 @@ export function List({ endpoints, order, onOrder }: {
 
 function Entities({ endpoint }: { endpoint: Endpoint }): ReactNode {
   const entities = endpoint.config?.served_entities ?? endpoint.pending_config?.served_entities ?? []
-  if (entities.length === 0) return <span className="muted">no configuration yet</span>
+  if (entities.length === 0) return <span className="muted">–</span>
   return entities.map((entity) => (
-    <span className="chip" key={entity.name} title={entity.external_model?.provider ?? 'hosted'}>
+    <span className="chip" key={entity.name} title={`${entity.name}: ${entity.external_model?.provider ?? 'hosted'}`}>
       {entity.external_model?.name ?? `${entity.entity_name} ${entity.entity_version ?? ''}`}
     </span>
   ))
@@ -70,9 +70,11 @@ function RowActions({ endpoint, onCopy, onDelete }: { endpoint: Endpoint; onCopy
   const queries = endpoint.permission_level !== 'CAN_VIEW'
   return (
     <span className="row-actions">
-      {queries && <Link className="small button" href={`/playground/${name}`} aria-label={`Query ${endpoint.name}`}>Query</Link>}
+      {queries
+        ? <Link className="small button" href={`/playground/${name}`} aria-label={`Query ${endpoint.name}`}>Query</Link>
+        : <button type="button" className="small" disabled title={NEEDS_QUERY} aria-label={`Query ${endpoint.name}`}>Query</button>}
       <Menu label={`Actions of ${endpoint.name}`} items={[
-        { name: 'Query', reason: queries ? undefined : 'This takes CAN_QUERY on the endpoint', onChoose: () => navigate(`/playground/${name}`) },
+        { name: 'Query', reason: queries ? undefined : NEEDS_QUERY, onChoose: () => navigate(`/playground/${name}`) },
         { name: 'Copy as', onChoose: onCopy },
         { name: 'Edit configuration', reason, onChoose: () => navigate(`/endpoints/${name}/edit`) },
         { name: 'Permissions', reason, onChoose: () => navigate(`/endpoints/${name}/permissions`) },

@@ -1,10 +1,11 @@
-import { useMutation, useQueryClient } from '@tanstack/react-query'
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useId, useState } from 'react'
 import { type ApiRequest, get, query, run } from '../../api'
 import { Confirm, Dialog, Empty, Failure, Field, Loading, Table } from '../../kit'
+import { useSettled } from '../../settled'
 import { CopyAs } from '../../kit/CopyAs'
 import { Pager } from './Pager'
-import { equal, type Listed, type Resource, SCIM, useScim } from './scim'
+import { containing, equal, type Listed, type Resource, SCIM, useListed, useScim } from './scim'
 
 const PATCH = 'urn:ietf:params:scim:api:messages:2.0:PatchOp'
 // Those that every deployment has.
@@ -12,11 +13,11 @@ const BUILT_IN = ['admins', 'users']
 
 export function Groups(): ReactNode {
   const queries = useQueryClient()
-  const [start, setStart] = useState(1)
+  const { search, type, start, turn } = useListed()
   const [name, setName] = useState('')
   const [open, setOpen] = useState<string | null>(null)
   const [removing, setRemoving] = useState<Resource | null>(null)
-  const list = useScim('Groups', '', start)
+  const list = useScim('Groups', containing('displayName', useSettled(search)), start)
   const settled = { onSettled: () => queries.invalidateQueries({ queryKey: ['scim'] }) }
   const creating: ApiRequest = { method: 'POST', path: `${SCIM}/Groups`, body: { displayName: name.trim() } }
   const create = useMutation({
@@ -33,25 +34,26 @@ export function Groups(): ReactNode {
   const shown = found.find(({ id }) => id === open)
   return (
     <section>
+      <div className="filters"><input type="search" aria-label="Search" placeholder="A part of the name" maxLength={256} value={search} onChange={(event) => type(event.target.value)} /></div>
       <Failure error={list.error ?? create.error} />
       {list.isPending && !list.error && <Loading />}
+      {list.data?.totalResults === 0 && <Empty title="No group matches." />}
       {found.length > 0 && (
         <Table label="Groups" rows={found} id={({ id }) => id} columns={[
           { title: 'Name', cell: ({ displayName }) => <strong>{displayName}</strong> },
-          { title: 'Members', cell: ({ members }) => <Members members={members ?? []} /> },
           {
             title: '',
             narrow: true,
             cell: (group) => (
               <span className="row-actions">
-                {group.displayName !== 'users' && <button type="button" className="small" aria-label={`Members of ${group.displayName}`} onClick={() => setOpen(group.id)}>Members</button>}
+                {group.displayName === 'users' ? <span className="muted">everybody</span> : <button type="button" className="small" aria-label={`Members of ${group.displayName}`} onClick={() => setOpen(group.id)}>Members</button>}
                 {!BUILT_IN.includes(group.displayName ?? '') && <button type="button" className="small" aria-label={`Delete ${group.displayName}`} onClick={() => setRemoving(group)}>Delete</button>}
               </span>
             ),
           },
         ]} />
       )}
-      {list.data && found.length > 0 && <Pager start={start} total={list.data.totalResults} onStart={setStart} />}
+      {list.data && list.data.totalResults > 0 && <Pager start={start} total={list.data.totalResults} onStart={turn} />}
       <form className="inline" onSubmit={(event) => { event.preventDefault(); create.mutate() }}>
         <Field label="New group"><input required autoComplete="off" value={name} onChange={(event) => setName(event.target.value)} /></Field>
         <button type="submit" className="primary" disabled={create.isPending}>Create group</button>
@@ -69,58 +71,55 @@ export function Groups(): ReactNode {
 
 const deletion = ({ id }: Resource): ApiRequest => ({ method: 'DELETE', path: `${SCIM}/Groups/${id}` })
 
-const SHOWN = 8
+// More of them are found by their names.
+const SHOWN = 100
+const CHOICES = 20
 
-function Members({ members }: { members: NonNullable<Resource['members']> }): ReactNode {
-  if (members.length === 0) return <span className="muted">nobody</span>
-  return (
-    <>
-      {members.slice(0, SHOWN).map(({ value, display }) => <span className="chip" key={value}>{display}</span>)}
-      {members.length > SHOWN && <span className="muted">and {members.length - SHOWN} more</span>}
-    </>
-  )
-}
-
-function EditMembers({ group, onClose }: { group: Resource; onClose: () => void }): ReactNode {
+function EditMembers({ group: { id, displayName }, onClose }: { group: Resource; onClose: () => void }): ReactNode {
   const queries = useQueryClient()
   const choices = useId()
   const [text, setText] = useState('')
-  // Of many users these are the first; others are found by their whole names.
-  const users = useScim('Users', '', 1)
+  const [part, setPart] = useState('')
+  const group = useQuery({ queryKey: ['scim', 'Groups', id], queryFn: () => get<Resource>(`${SCIM}/Groups/${id}`) })
+  const members = group.data?.members ?? []
+  const found = members.filter(({ display }) => display.toLowerCase().includes(part.trim().toLowerCase()))
+  const users = useScim('Users', containing('userName', useSettled(text)), 1, CHOICES)
   const settled = {
     onSuccess: () => setText(''),
     onSettled: () => queries.invalidateQueries({ queryKey: ['scim'] }),
   }
   const change = (operation: object): Promise<unknown> =>
-    run({ method: 'PATCH', path: `${SCIM}/Groups/${group.id}`, body: { schemas: [PATCH], Operations: [operation] } })
+    run({ method: 'PATCH', path: `${SCIM}/Groups/${id}`, body: { schemas: [PATCH], Operations: [operation] } })
   const add = useMutation({
     mutationFn: async (name: string) => {
-      const id = await idOf(name)
-      if (id === undefined) throw new Error(`There is no user or service principal called ${name}.`)
-      return change({ op: 'add', path: 'members', value: [{ value: id }] })
+      const member = await idOf(name)
+      if (member === undefined) throw new Error(`There is no user or service principal called ${name}.`)
+      return change({ op: 'add', path: 'members', value: [{ value: member }] })
     },
     ...settled,
   })
   const remove = useMutation({
-    mutationFn: (id: string) => change({ op: 'remove', path: `members[value eq "${id}"]` }),
+    mutationFn: (member: string) => change({ op: 'remove', path: `members[value eq "${member}"]` }),
     ...settled,
   })
   return (
-    <Dialog title={`Members of ${group.displayName}`} onClose={onClose}>
-      <Failure error={add.error ?? remove.error} />
-      {(group.members ?? []).length === 0
-        ? <Empty title="Nobody is in this group." />
-        : (
-          <Table label="Members" rows={group.members ?? []} id={({ value }) => value} columns={[
-            { title: 'Name', cell: ({ display }) => display },
-            { title: '', narrow: true, cell: ({ value, display }) => <button type="button" className="small" aria-label={`Remove ${display}`} disabled={remove.isPending} onClick={() => remove.mutate(value)}>Remove</button> },
-          ]} />
-        )}
+    <Dialog title={`Members of ${displayName}`} onClose={onClose}>
+      <Failure error={group.error ?? add.error ?? remove.error} />
       <form className="inline" onSubmit={(event) => { event.preventDefault(); add.mutate(text.trim()) }}>
-        <Field label="User or service principal"><input required list={choices} autoComplete="off" value={text} onChange={(event) => setText(event.target.value)} /></Field>
-        <datalist id={choices}>{(users.data?.Resources ?? []).map(({ id, userName }) => <option key={id} value={userName} />)}</datalist>
+        <Field label="User or service principal"><input required list={choices} autoComplete="off" maxLength={256} value={text} onChange={(event) => setText(event.target.value)} /></Field>
+        <datalist id={choices}>{(users.data?.Resources ?? []).map(({ id: user, userName }) => <option key={user} value={userName} />)}</datalist>
         <button type="submit" className="primary" disabled={add.isPending}>Add</button>
       </form>
+      {group.isPending && !group.error && <Loading />}
+      {group.data && members.length === 0 && <Empty title="Nobody is in this group." />}
+      {members.length > SHOWN && <div className="filters"><input type="search" aria-label="Find a member" placeholder="A part of the name" value={part} onChange={(event) => setPart(event.target.value)} /></div>}
+      {found.length > 0 && (
+        <Table label="Members" rows={found.slice(0, SHOWN)} id={({ value }) => value} columns={[
+          { title: 'Name', cell: ({ display }) => display },
+          { title: '', narrow: true, cell: ({ value, display }) => <button type="button" className="small" aria-label={`Remove ${display}`} disabled={remove.isPending} onClick={() => remove.mutate(value)}>Remove</button> },
+        ]} />
+      )}
+      {members.length > SHOWN && <p className="muted foot" role="status">{Math.min(found.length, SHOWN)} of {found.length === members.length ? members.length : `${found.length} that are found`}</p>}
     </Dialog>
   )
 }

@@ -1,23 +1,28 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
+import { text } from '../../address'
 import { type ApiRequest, get, query, run } from '../../api'
 import { Confirm, Empty, Failure, Loading } from '../../kit'
+import { useAddress, useTyped } from '../../kit/useAddress'
 import type { TokenInfo } from '../../types'
+import { useSettled } from '../../settled'
 import { TokenTable } from '../Account'
 
 const PATH = '/api/2.0/token-management/tokens'
 const SHOWN = 200
+const PARAMETERS = { owner: text() }
 const revocation = ({ token_id: id }: TokenInfo): ApiRequest => ({ method: 'DELETE', path: `${PATH}/${encodeURIComponent(id)}` })
 
 /** The tokens of all principals. */
 export function ManagedTokens(): ReactNode {
   const queries = useQueryClient()
-  const [owner, setOwner] = useState('')
+  const [owner, setOwner] = useTyped(useAddress(PARAMETERS), 'owner')
   const [shown, setShown] = useState(SHOWN)
   const [revoking, setRevoking] = useState<TokenInfo | null>(null)
+  const asked = useSettled(owner.trim())
   const list = useQuery({
-    queryKey: ['managed-tokens', owner],
-    queryFn: () => get<{ token_infos?: TokenInfo[] }>(PATH + query({ created_by_username: owner.trim() })),
+    queryKey: ['managed-tokens', asked],
+    queryFn: () => get<{ token_infos?: TokenInfo[] }>(PATH + query({ created_by_username: asked })),
   })
   const revoke = useMutation({
     mutationFn: (token: TokenInfo) => run(revocation(token)),

@@ -2,6 +2,7 @@ import type { ReactNode } from 'react'
 import { PAGE_SIZE } from './scim'
 
 export function Pager({ start, total, onStart }: { start: number; total: number; onStart: (start: number) => void }): ReactNode {
+  if (start > total) return <p className="muted foot">There are {total} <button type="button" className="small" onClick={() => onStart(1)}>First page</button></p>
   if (total <= PAGE_SIZE) return <p className="muted foot">{total} in all</p>
   return (
     <p className="muted foot">

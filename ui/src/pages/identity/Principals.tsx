@@ -4,10 +4,11 @@ import { type ApiRequest, run } from '../../api'
 import { Confirm, Dialog, Empty, Failure, Field, Loading, Table } from '../../kit'
 import { CopyAs } from '../../kit/CopyAs'
 import { useMe } from '../../me'
+import { useSettled } from '../../settled'
 import { TokenDialog } from '../Account'
 import { ClientSecrets } from './ClientSecrets'
 import { Pager } from './Pager'
-import { equal, type Resource, SCIM, useScim } from './scim'
+import { containing, type Resource, SCIM, useListed, useScim } from './scim'
 
 type Kind = 'Users' | 'ServicePrincipals'
 
@@ -15,14 +16,13 @@ type Kind = 'Users' | 'ServicePrincipals'
 export function Principals({ kind }: { kind: Kind }): ReactNode {
   const queries = useQueryClient()
   const me = useMe()
-  const [search, setSearch] = useState('')
-  const [start, setStart] = useState(1)
+  const { search, type, start, turn } = useListed()
   const [creating, setCreating] = useState(false)
   const [removing, setRemoving] = useState<Resource | null>(null)
   const [secretsOf, setSecretsOf] = useState<Resource | null>(null)
   const [tokenFor, setTokenFor] = useState<Resource | null>(null)
   const users = kind === 'Users'
-  const list = useScim(kind, equal(users ? 'userName' : 'displayName', search), start)
+  const list = useScim(kind, containing(users ? 'userName' : 'displayName', useSettled(search)), start)
   const deletion = ({ id }: Resource): ApiRequest => ({ method: 'DELETE', path: `${SCIM}/${kind}/${id}` })
   const settled = { onSettled: () => queries.invalidateQueries({ queryKey: ['scim'] }) }
   const activate = useMutation({
@@ -42,13 +42,13 @@ export function Principals({ kind }: { kind: Kind }): ReactNode {
   return (
     <section>
       <div className="filters">
-        <input type="search" aria-label="Search" placeholder={users ? 'Whole user name' : 'Whole name'} value={search} onChange={(event) => { setSearch(event.target.value); setStart(1) }} />
+        <input type="search" aria-label="Search" placeholder={users ? 'A part of the user name' : 'A part of the name'} maxLength={256} value={search} onChange={(event) => type(event.target.value)} />
         <span className="grow" />
         <button type="button" className="primary" onClick={() => setCreating(true)}>Create {what}</button>
       </div>
       <Failure error={list.error ?? activate.error} />
       {list.isPending && !list.error && <Loading />}
-      {list.data && found.length === 0 && <Empty title={search === '' ? `There is no ${what} yet.` : `No ${what} matches.`} />}
+      {list.data?.totalResults === 0 && <Empty title={search === '' ? `There is no ${what} yet.` : `No ${what} matches.`} />}
       {found.length > 0 && (
         <Table label={users ? 'Users' : 'Service principals'} rows={found} id={({ id }) => id} columns={[
           { title: 'Name', long: true, cell: (item) => <strong>{nameOf(item)}</strong> },
@@ -69,7 +69,7 @@ export function Principals({ kind }: { kind: Kind }): ReactNode {
           },
         ]} />
       )}
-      {list.data && found.length > 0 && <Pager start={start} total={list.data.totalResults} onStart={setStart} />}
+      {list.data && list.data.totalResults > 0 && <Pager start={start} total={list.data.totalResults} onStart={turn} />}
       {creating && <Create kind={kind} onClose={() => setCreating(false)} />}
       {secretsOf && <ClientSecrets id={secretsOf.id} name={nameOf(secretsOf)} onClose={() => setSecretsOf(null)} />}
       {tokenFor && <OnBehalf name={tokenFor.applicationId ?? tokenFor.userName ?? ''} shown={nameOf(tokenFor)} onClose={() => setTokenFor(null)} />}
