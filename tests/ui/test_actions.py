@@ -131,6 +131,69 @@ def test_what_another_has_changed_meanwhile_is_shown_before_it_is_lost(
     assert "retry_config" not in saved
 
 
+def test_each_setting_of_the_gateway_is_edited_where_it_stands(
+    visitor: Visitor, rest: Rest
+) -> None:
+    create(rest, "chat", "gpt", "other")
+    page = visitor.page
+    visitor.go("/endpoints/chat/gateway", "chat")
+    focused = "document.activeElement.labels[0].textContent"
+    for name, label in (("between chunks", "Seconds between chunks"), ("fallbacks", "Ask another")):
+        visitor.press(f"Edit {name}")
+        assert page.evaluate(focused).startswith(label)
+        if name == "between chunks":
+            visitor.press("Discard")
+    page.keyboard.press("Space")
+    visitor.press("Save")
+    page.get_by_text("after the first, up to two others of gpt → other").wait_for()
+
+
+def test_why_somebody_may_do_what_is_explained(
+    visitor: Visitor, browser: object, system: System, rest: Rest
+) -> None:
+    endpoint = create(rest, "chat", "gpt")["id"]
+    user = rest.call("POST", f"{_SCIM}/Users", {"userName": "ann"})["id"]
+    group = {"displayName": "support", "members": [{"value": user}]}
+    group_id = rest.call("POST", f"{_SCIM}/Groups", group)["id"]
+    grants = [
+        {"user_name": "ann", "permission_level": "CAN_VIEW"},
+        {"group_name": "users", "permission_level": "CAN_VIEW"},
+        {"group_name": "support", "permission_level": "CAN_MANAGE"},
+    ]
+    path = f"/api/2.0/permissions/serving-endpoints/{endpoint}"
+    rest.call("PUT", path, {"access_control_list": grants})
+    page = visitor.page
+    visitor.go("/endpoints/chat/permissions", "chat")
+    # What would be there again at once cannot be taken away.
+    table = page.get_by_role("region", name="Permissions")
+    table.get_by_text("locked: administrators manage every endpoint").wait_for()
+    table.get_by_text("locked: has created the endpoint").wait_for()
+    assert table.get_by_role("button", name="Remove").count() == len(grants)
+    page.get_by_label("Who", exact=True).fill("ann")
+    visitor.press("Explain")
+    reasons = page.locator(".ladder li")
+    reasons.first.wait_for()
+    assert reasons.all_inner_texts() == [
+        "CAN_MANAGE as a member of the group support",
+        "CAN_VIEW by a grant of its own",
+        "CAN_VIEW as a member of the group users",
+    ]
+    page.get_by_label("Who", exact=True).fill("nobody")
+    visitor.press("Explain")
+    page.get_by_text("There is no user or service principal nobody.").wait_for()
+    # Who is no administrator asks for themselves.
+    made = {"application_id": "ann", "comment": "browser"}
+    token = rest.call("POST", "/api/2.0/token-management/on-behalf-of/tokens", made)["token_value"]
+    with Visitor(browser, system.url) as other:
+        other.sign_in(token)
+        other.go("/endpoints/chat/permissions", "chat")
+        other.press("Explain")
+        other.page.get_by_text("CAN_MANAGE as a member of the group support").wait_for()
+        assert not other.complaints
+    rest.call("DELETE", f"{_SCIM}/Users/{user}")
+    rest.call("DELETE", f"{_SCIM}/Groups/{group_id}")
+
+
 def test_a_service_principal_gets_a_client_secret(
     visitor: Visitor, system: System, rest: Rest
 ) -> None:

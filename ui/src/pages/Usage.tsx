@@ -7,7 +7,7 @@ import { CopyAs } from '../kit/CopyAs'
 import { useAddress, useTyped } from '../kit/useAddress'
 import type { UsageRow, UsageTotal } from '../types'
 import { Course, Totals } from './UsageCharts'
-import { chosenOf, GROUPS, groupsOf, isTold, LATENCIES, NONE, OF_ALL, OF_ONE, RANGES, spanOf, STATUSES } from './usageAddress'
+import { chosenOf, GROUPS, groupsOf, isTold, LATENCIES, NONE, OF_ALL, OF_ONE, RANGES, spanOf, STATUSES, toldOf } from './usageAddress'
 import { Drilled, GroupChoice } from './UsageParts'
 import { Requests } from './UsageRequests'
 
@@ -71,7 +71,7 @@ function Explorer({ endpoint }: { endpoint?: string }): ReactNode {
           {Object.entries(RANGES).map(([value, { title }]) => <option key={value} value={value}>{title}</option>)}
         </select>
         <GroupChoice label="Group by" word="By" name="group" groups={offered} address={address} />
-        <GroupChoice label="Then by" word="Then by" name="then" none="Then by: nothing" groups={offered.filter((group) => group !== given.group)} address={address} />
+        <GroupChoice label="Then by" word="Then by" name="then" none="Then by: nothing" groups={offered.filter((group) => group !== toldOf(given.group, given.range))} address={address} />
         <span className="grow" />
         <button type="button" onClick={() => setNow(Math.ceil(Date.now() / 1000) * 1000)}>Refresh</button>
         {groups.length > 0 && <Download path={`${asked}&format=csv`} />}

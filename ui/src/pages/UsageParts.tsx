@@ -5,7 +5,7 @@ import { count, when } from '../format'
 import { type Change, useTyped } from '../kit/useAddress'
 import { useMe } from '../me'
 import type { UsageTotal } from '../types'
-import { DRILLED, type Explored, isKey, type OF_ALL, spanOf, TAG, titleOfGroup } from './usageAddress'
+import { DRILLED, type Explored, isKey, type OF_ALL, spanOf, TAG, titleOfGroup, toldOf } from './usageAddress'
 import { groupValue, money, type Sum } from './usageTotals'
 
 /** What has no value is called so. */
@@ -34,8 +34,9 @@ export function GroupChoice({ label, word, groups, none, address, name }: {
   address: [Explored, Change<typeof OF_ALL>]
   name: 'group' | 'then'
 }): ReactNode {
-  const [, change] = address
-  const [value, type] = useTyped(address, name)
+  const [{ range }, change] = address
+  const [typed, type] = useTyped(address, name)
+  const value = toldOf(typed, range)
   const tagged = value.startsWith(TAG)
   return (
     <>

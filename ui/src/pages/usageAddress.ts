@@ -88,9 +88,12 @@ export function isTold(group: string, range: string): boolean {
   return group !== 'minute' || (RANGES[range]?.milliseconds ?? 0) <= DAY
 }
 
+/** The dimension that is told of such a range. */
+export const toldOf = (group: string, range: string): string => (isTold(group, range) ? group : 'hour')
+
 /** What totals are told by; none while the key of a tag is missing. */
 export function groupsOf({ group, then, range }: Explored): string[] {
-  const asked = [group, then].filter((name) => name !== '').map((name) => (isTold(name, range) ? name : 'hour'))
+  const asked = [group, then].filter((name) => name !== '').map((name) => toldOf(name, range))
   return asked.includes(TAG) ? [] : [...new Set(asked)]
 }
 
