@@ -146,6 +146,14 @@ def test_each_setting_of_the_gateway_is_edited_where_it_stands(
     page.keyboard.press("Space")
     visitor.press("Save")
     page.get_by_text("after the first, up to two others of gpt → other").wait_for()
+    visitor.press("Edit payload table")
+    page.keyboard.press("Space")
+    page.get_by_label("Catalog").fill("main")
+    page.get_by_label("Schema").fill("logs")
+    visitor.press("Save")
+    page.get_by_text("main.logs.chat_payload").wait_for()
+    saved = rest.call("GET", "/api/2.0/serving-endpoints/chat/ai-gateway")
+    assert saved["fallback_config"] == {"enabled": True}
 
 
 def test_why_somebody_may_do_what_is_explained(
@@ -192,6 +200,23 @@ def test_why_somebody_may_do_what_is_explained(
         assert not other.complaints
     rest.call("DELETE", f"{_SCIM}/Users/{user}")
     rest.call("DELETE", f"{_SCIM}/Groups/{group_id}")
+
+
+def test_signing_out_everywhere_ends_the_other_browser(
+    browser: object, system: System, rest: Rest
+) -> None:
+    user = rest.call("POST", f"{_SCIM}/Users", {"userName": "everywhere"})["id"]
+    made = {"application_id": "everywhere", "comment": "browser"}
+    token = rest.call("POST", "/api/2.0/token-management/on-behalf-of/tokens", made)["token_value"]
+    with Visitor(browser, system.url) as one, Visitor(browser, system.url) as other:
+        for visitor in (one, other):
+            visitor.sign_in(token)
+        one.go("/account", "Account")
+        one.press("Sign out everywhere")
+        one.page.get_by_label("Access token").wait_for()
+        other.press("Refresh")
+        other.page.get_by_label("Access token").wait_for()
+    rest.call("DELETE", f"{_SCIM}/Users/{user}")
 
 
 def test_a_service_principal_gets_a_client_secret(

@@ -77,9 +77,9 @@ function Explorer({ endpoint }: { endpoint?: string }): ReactNode {
         {groups.length > 0 && <Download path={`${asked}&format=csv`} />}
         {groups.length > 0 && <CopyAs request={request} />}
       </div>
-      <div className="filters">
+      <div className="filters many">
         <input type="search" aria-label="Requester" placeholder="Requester" maxLength={256} value={requester} onChange={(event) => setRequester(event.target.value)} />
-        <input type="search" aria-label="Tag" placeholder="Tag: key or key=value" maxLength={256} value={tag} onChange={(event) => setTag(event.target.value)} />
+        <input type="search" aria-label="Tag" placeholder="Tag or key=value" maxLength={256} value={tag} onChange={(event) => setTag(event.target.value)} />
         <select aria-label="Status" value={given.status_code} onChange={(event) => change({ status_code: event.target.value })}>
           {given.status_code in STATUSES || <option>{given.status_code}</option>}
           {Object.entries(STATUSES).map(([value, text]) => <option key={value} value={value}>{text}</option>)}

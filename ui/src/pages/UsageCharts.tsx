@@ -52,6 +52,7 @@ export function Course({ path, filters, groups, totals, span: [start, end], onCh
 export function Totals({ groups, totals, given, onChange }: { groups: string[]; totals: UsageTotal[]; given: Explored; onChange: Narrow }): ReactNode {
   const named = groups.map((group): Column<UsageTotal> => ({
     title: titleOfGroup(group),
+    long: true,
     cell: (row) => {
       const only = drillOf(group, row, given)
       const title = <strong>{titleOf(group, row)}</strong>
@@ -65,7 +66,7 @@ export function Totals({ groups, totals, given, onChange }: { groups: string[]; 
       { title: 'Failed', number: true, cell: (row) => <span title={`${count(row.errors)} of them with 5xx`}>{count(row.failed_requests)}</span> },
       { title: 'Tokens in', number: true, cell: (row) => count(row.input_token_count) },
       { title: 'Tokens out', number: true, cell: (row) => count(row.output_token_count) },
-      { title: 'Cached', number: true, cell: (row) => count(row.cached_token_count) },
+      ...(totals.some(({ cached_token_count: cached }) => cached) ? [{ title: 'Cached', number: true, cell: (row: UsageTotal) => count(row.cached_token_count) }] : []),
       ...(totals.some(({ cost }) => cost) ? [{ title: 'Cost', number: true, cell: (row: UsageTotal) => money(row.cost, row.currency) }] : []),
       { title: 'Mean', number: true, cell: (row) => duration(row.average_latency_ms) },
       { title: 'p50', number: true, cell: (row) => duration(row.p50_latency_ms) },

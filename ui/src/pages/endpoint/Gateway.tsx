@@ -114,8 +114,8 @@ function Edit({ endpoint, at, onClose }: { endpoint: Endpoint; at: string; onClo
       <div className="at-fallbacks"><Check label="Ask another served entity when one fails" checked={fallback} onChange={setFallback} /></div>
       <div className="columns">
         <Field label="Retries of the same entity" className="at-retries" help="0 to 5; empty: 2."><input type="number" min={0} max={5} value={retries} onChange={(event) => setRetries(event.target.value)} /></Field>
-        <Field label="Seconds until the first byte" className="at-first" help="Empty: the workers’ setting."><input type="number" min={0} step="any" value={first} onChange={(event) => setFirst(event.target.value)} /></Field>
-        <Field label="Seconds between chunks" className="at-idle" help="Empty: the workers’ setting."><input type="number" min={0} step="any" value={idle} onChange={(event) => setIdle(event.target.value)} /></Field>
+        <Field label="Seconds until the first byte" className="at-first" help="Empty: the workers’ setting."><input type="number" min={0.1} max={3600} step="any" value={first} onChange={(event) => setFirst(event.target.value)} /></Field>
+        <Field label="Seconds between chunks" className="at-idle" help="Empty: the workers’ setting."><input type="number" min={0.1} max={3600} step="any" value={idle} onChange={(event) => setIdle(event.target.value)} /></Field>
       </div>
       {features.has('payload_tables') && (
         <div className="at-table">
@@ -134,7 +134,7 @@ function Edit({ endpoint, at, onClose }: { endpoint: Endpoint; at: string; onClo
       {limits.map((limit) => (
         <div className="limit" key={limit.id}>
           <Field label="For each"><select value={limit.key} onChange={(event) => change(limit.id, { key: event.target.value })}>{Object.entries(KEYS).map(([key, title]) => <option key={key} value={key}>{title}</option>)}</select></Field>
-          <Field label="Only"><input autoComplete="off" placeholder="all" disabled={limit.key === 'endpoint'} value={limit.principal} onChange={(event) => change(limit.id, { principal: event.target.value })} /></Field>
+          <Field label="Only"><input autoComplete="off" placeholder="all" maxLength={256} disabled={limit.key === 'endpoint'} value={limit.principal} onChange={(event) => change(limit.id, { principal: event.target.value })} /></Field>
           <Field label="Requests"><input type="number" min={0} value={limit.calls} required={limit.tokens === ''} onChange={(event) => change(limit.id, { calls: event.target.value })} /></Field>
           <Field label="Tokens"><input type="number" min={0} value={limit.tokens} required={limit.calls === ''} onChange={(event) => change(limit.id, { tokens: event.target.value })} /></Field>
           <button type="button" onClick={() => setLimits(limits.filter(({ id }) => id !== limit.id))}>Remove</button>

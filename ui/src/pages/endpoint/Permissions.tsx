@@ -42,13 +42,12 @@ export function Permissions({ id, creator }: { id: string; creator: string }): R
       {list.data && (
         <Table label="Permissions" rows={entries} id={(entry) => KINDS.map(([field]) => entry[field as keyof Entry] ?? '').join('/')} columns={[
           { title: 'Who', cell: (entry) => <strong>{nameOf(entry)}</strong> },
-          { title: 'Kind', cell: (entry) => KINDS.find(([field]) => entry[field as keyof Entry] !== undefined)?.[1] },
           {
             title: 'Level',
             cell: (entry) => {
               const own = ownLevel(entry)
               const locked = lockOf(entry, creator)
-              if (locked !== '') return <>{entry.all_permissions?.[0]?.permission_level} <small className="muted">locked: {locked}</small></>
+              if (locked !== '') return <>{entry.all_permissions?.[0]?.permission_level}<small className="under-cell">locked: {locked}</small></>
               return (
                 <select aria-label={`Level of ${nameOf(entry)}`} value={own ?? ''} disabled={grant.isPending}
                   onChange={(event) => grant.mutate({ ...who(entry), permission_level: event.target.value })}>
@@ -57,6 +56,7 @@ export function Permissions({ id, creator }: { id: string; creator: string }): R
               )
             },
           },
+          { title: 'Kind', cell: (entry) => KINDS.find(([field]) => entry[field as keyof Entry] !== undefined)?.[1] },
           {
             title: '',
             narrow: true,

@@ -12,12 +12,12 @@ export function WhatCan({ entries }: { entries: readonly Entry[] }): ReactNode {
   const [name, setName] = useState('')
   const asked = me.admin ? name.trim() : me.name
   const found = useMutation({ mutationFn: () => (me.admin ? find(asked) : get<Resource>(`${SCIM}/Me`)) })
-  const help = me.admin ? 'A user name, or the application id of a service principal.' : 'Administrators may ask for others, too: they alone know their groups.'
   return (
     <>
       <h3>What can somebody do?</h3>
+      {!me.admin && <p className="muted">Administrators may ask for others, too: they alone know their groups.</p>}
       <form className="inline" onSubmit={(event) => { event.preventDefault(); found.mutate() }}>
-        <Field label="Who" help={help} className="principal"><input required maxLength={256} autoComplete="off" disabled={!me.admin} value={me.admin ? name : me.name} onChange={(event) => { setName(event.target.value); found.reset() }} /></Field>
+        <Field label="Who" className="principal"><input required placeholder="User name or application id" maxLength={256} autoComplete="off" disabled={!me.admin} value={me.admin ? name : me.name} onChange={(event) => { setName(event.target.value); found.reset() }} /></Field>
         <button type="submit" disabled={found.isPending}>Explain</button>
       </form>
       <Failure error={found.error} />
