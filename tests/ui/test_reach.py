@@ -175,7 +175,7 @@ def test_what_gets_into_a_page_neither_runs_nor_calls_out(
         visitor.sign_in(system.token)
         tried = visitor.page.evaluate(
             """async url => {
-              const attempt = async (act) => { try { return await act() } catch (e) { return e.name } }
+              const attempt = (act) => (async () => act())().catch(error => error.name)
               const script = document.createElement('script')
               const image = new Image()
               return [

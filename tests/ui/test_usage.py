@@ -124,9 +124,16 @@ def test_usage_is_told_by_a_tag_and_by_whom_within_it(visitor: Visitor, used: No
     # A link shows the same.
     page.reload()
     totals.get_by_role("button", name="second").wait_for()
-    visitor.press("Refresh")
-    page.get_by_label("Then by", exact=True).select_option("")
+
+
+def test_a_click_on_a_time_shows_what_it_consists_of(visitor: Visitor, used: None) -> None:
+    del used
+    page = visitor.page
+    visitor.go("/usage", "Usage")
+    totals = page.get_by_role("region", name="Totals")
     page.get_by_label("Group by", exact=True).select_option("hour")
+    # The hour that was chosen is in the first column.
+    totals.get_by_role("columnheader", name="Hour").wait_for()
     totals.get_by_role("button").last.click()
     page.get_by_role("button", name="Take away Time").wait_for()
     page.get_by_role("region", name="Requests by minute", exact=True).wait_for()
