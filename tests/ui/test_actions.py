@@ -147,6 +147,9 @@ def test_each_setting_of_the_gateway_is_edited_where_it_stands(
     page.keyboard.press("Space")
     visitor.press("Save")
     page.get_by_text("after the first, up to two others of gpt → other").wait_for()
+    visitor.press("Edit limits")
+    assert page.evaluate("document.activeElement.textContent") == "Add limit"
+    visitor.press("Discard")
     visitor.press("Edit payload table")
     page.keyboard.press("Space")
     page.get_by_label("Catalog").fill("main")

@@ -50,10 +50,9 @@ function Explorer({ endpoint }: { endpoint?: string }): ReactNode {
   const path = endpoint === undefined ? '/api/2.0/usage' : endpointPath(endpoint, '/usage')
   const groups = groupsOf(given)
   const [start, end] = spanOf(given, now)
-  const chosen = chosenOf({ ...given, requester, tag, request_id: requestId })
+  const chosen = chosenOf(given)
   const filters = { start_time: start, end_time: end, ...chosen }
   const filtered = Object.values(chosen).some((value) => value !== '')
-  const clear = (): void => { setRequester(''); setTag(''); setRequestId(''); change(NONE) }
   const asked = path + query({ ...filters, group_by: groups.join(','), percentiles: 'true' })
   const totals = useQuery({
     queryKey: ['usage', asked],
@@ -96,7 +95,7 @@ function Explorer({ endpoint }: { endpoint?: string }): ReactNode {
       {groups.length > 0 && totals.isPending && !totals.error && <Loading />}
       {totals.data && found.length === 0 && filtered && (
         <Empty title="No request of this time passes these filters.">
-          <button type="button" onClick={clear}>Clear filters</button>
+          <button type="button" onClick={() => change(NONE)}>Clear filters</button>
         </Empty>
       )}
       {totals.data && found.length === 0 && !filtered && (

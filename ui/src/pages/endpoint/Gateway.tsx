@@ -3,6 +3,7 @@ import { Check, Empty, Field, NEEDS_MANAGE } from '../../kit'
 import { CopyAs } from '../../kit/CopyAs'
 import { useFeatures } from '../../deployment'
 import { LimitsInUse } from './LimitUse'
+import { PayloadTable } from './PayloadTable'
 import { useGatewaySave } from './useGatewaySave'
 import type { AiGateway, Endpoint, RateLimit } from '../../types'
 
@@ -15,7 +16,7 @@ const KEYS: Record<string, string> = {
 
 /** Usage tracking, limits, fallbacks, retries and timeouts, which are replaced as a whole. */
 export function Gateway({ endpoint, manages }: { endpoint: Endpoint; manages: boolean }): ReactNode {
-  // What is edited first; null: nothing is.
+  // What is edited first, as the form calls it; null: nothing is.
   const [editing, setEditing] = useState<string | null>(null)
   const features = useFeatures()
   const gateway = endpoint.ai_gateway ?? {}
@@ -23,18 +24,18 @@ export function Gateway({ endpoint, manages }: { endpoint: Endpoint; manages: bo
   const limits = gateway.rate_limits ?? []
   const reason = manages ? undefined : NEEDS_MANAGE
   const facts: [string, string, ReactNode][] = [
-    ['usage', 'Usage tracking', onOff(gateway.usage_tracking_config?.enabled)],
-    ['fallbacks', 'Fallbacks', <>{onOff(gateway.fallback_config?.enabled)} {gateway.fallback_config?.enabled && <Chain endpoint={endpoint} />}</>],
-    ['retries', 'Retries', gateway.retry_config?.max_retries ?? 'at most 2, the default'],
-    ['first', 'First byte within', seconds(gateway.timeout_config?.first_byte_seconds)],
-    ['idle', 'Between chunks', seconds(gateway.timeout_config?.idle_seconds)],
+    ['Track usage', 'Usage tracking', onOff(gateway.usage_tracking_config?.enabled)],
+    ['Ask another', 'Fallbacks', <>{onOff(gateway.fallback_config?.enabled)} {gateway.fallback_config?.enabled && <Chain endpoint={endpoint} />}</>],
+    ['Retries', 'Retries', gateway.retry_config?.max_retries ?? 'at most 2, the default'],
+    ['Seconds until', 'First byte within', seconds(gateway.timeout_config?.first_byte_seconds)],
+    ['Seconds between', 'Between chunks', seconds(gateway.timeout_config?.idle_seconds)],
   ]
-  if (features.has('payload_tables') || gateway.inference_table_config?.enabled) facts.push(['table', 'Payload table', tableOf(endpoint)])
+  if (features.has('payload_tables') || gateway.inference_table_config?.enabled) facts.push(['Record requests', 'Payload table', tableOf(endpoint)])
   return (
     <section>
       <div className="card-head">
         <h2>AI Gateway</h2>
-        <button type="button" title={reason} disabled={!manages} onClick={() => setEditing('usage')}>Edit</button>
+        <button type="button" title={reason} disabled={!manages} onClick={() => setEditing('Track usage')}>Edit</button>
       </div>
       <dl className="facts">
         {facts.map(([at, title, value]) => (
@@ -44,7 +45,7 @@ export function Gateway({ endpoint, manages }: { endpoint: Endpoint; manages: bo
           </div>
         ))}
       </dl>
-      <h3>Limits by minute <button type="button" className="plain pencil" aria-label="Edit limits" title={reason} disabled={!manages} onClick={() => setEditing('limits')}>✎</button></h3>
+      <h3>Limits by minute <button type="button" className="plain pencil" aria-label="Edit limits" title={reason} disabled={!manages} onClick={() => setEditing(limits.length === 0 ? 'Add limit' : 'For each')}>✎</button></h3>
       {limits.length === 0
         ? <Empty title="Neither requests nor tokens are limited." />
         : <LimitsInUse name={endpoint.name} keys={KEYS} />}
@@ -71,10 +72,15 @@ function tableOf({ name, ai_gateway: gateway }: Endpoint): ReactNode {
 
 interface LimitDraft { id: number; key: string; principal: string; calls: string; tokens: string }
 
-/** @param at What is edited first. */
+/** @param at What is edited first: what its label, or the text of its button, begins with. */
 function Edit({ endpoint, at, onClose }: { endpoint: Endpoint; at: string; onClose: () => void }): ReactNode {
   const form = useRef<HTMLFormElement>(null)
-  useEffect(() => form.current?.querySelector<HTMLElement>(`.at-${at} :is(input, select, button)`)?.focus(), [at])
+  useEffect(() => {
+    const named = [...form.current?.querySelectorAll<HTMLLabelElement | HTMLButtonElement>('label, button') ?? []]
+    const found = named.find(({ textContent }) => textContent?.startsWith(at))
+    if (found instanceof HTMLLabelElement) found.control?.focus()
+    else found?.focus()
+  }, [at])
   const features = useFeatures()
   const [gateway] = useState(endpoint.ai_gateway ?? {})
   const [tracked, setTracked] = useState(gateway.usage_tracking_config?.enabled ?? false)
@@ -86,7 +92,6 @@ function Edit({ endpoint, at, onClose }: { endpoint: Endpoint; at: string; onClo
     id, key: limit.key ?? 'endpoint', principal: limit.principal ?? '', calls: text(limit.calls), tokens: text(limit.tokens),
   })))
   const [table, setTable] = useState(gateway.inference_table_config ?? {})
-  const changeTable = (values: Partial<typeof table>): void => setTable({ ...table, ...values })
   // What is not on this form stays as it is: the settings are replaced as a whole.
   const { retry_config: _, timeout_config: __, ...others } = gateway
   const body: AiGateway = {
@@ -110,27 +115,15 @@ function Edit({ endpoint, at, onClose }: { endpoint: Endpoint; at: string; onClo
     <form ref={form} onSubmit={(event) => { event.preventDefault(); save() }}>
       <div className="card-head"><h2>AI Gateway</h2><CopyAs request={request} /></div>
       {problem}
-      <div className="at-usage"><Check label="Track usage: who asked, how many tokens; never prompts" checked={tracked} onChange={setTracked} /></div>
-      <div className="at-fallbacks"><Check label="Ask another served entity when one fails" checked={fallback} onChange={setFallback} /></div>
+      <Check label="Track usage: who asked, how many tokens; never prompts" checked={tracked} onChange={setTracked} />
+      <Check label="Ask another served entity when one fails" checked={fallback} onChange={setFallback} />
       <div className="columns">
-        <Field label="Retries of the same entity" className="at-retries" help="0 to 5; empty: 2."><input type="number" min={0} max={5} value={retries} onChange={(event) => setRetries(event.target.value)} /></Field>
-        <Field label="Seconds until the first byte" className="at-first" help="Empty: the workers’ setting."><input type="number" min={0.1} max={3600} step="any" value={first} onChange={(event) => setFirst(event.target.value)} /></Field>
-        <Field label="Seconds between chunks" className="at-idle" help="Empty: the workers’ setting."><input type="number" min={0.1} max={3600} step="any" value={idle} onChange={(event) => setIdle(event.target.value)} /></Field>
+        <Field label="Retries of the same entity" help="0 to 5; empty: 2."><input type="number" min={0} max={5} value={retries} onChange={(event) => setRetries(event.target.value)} /></Field>
+        <Field label="Seconds until the first byte" help="Empty: the workers’ setting."><input type="number" min={0.1} max={3600} step="any" value={first} onChange={(event) => setFirst(event.target.value)} /></Field>
+        <Field label="Seconds between chunks" help="Empty: the workers’ setting."><input type="number" min={0.1} max={3600} step="any" value={idle} onChange={(event) => setIdle(event.target.value)} /></Field>
       </div>
-      {features.has('payload_tables') && (
-        <div className="at-table">
-          <Check label="Record requests and answers in a payload table" checked={table.enabled ?? false} onChange={(enabled) => changeTable({ enabled })} />
-          {table.enabled && (
-            <div className="columns">
-              <Field label="Catalog"><input required maxLength={128} autoComplete="off" value={table.catalog_name ?? ''} onChange={(event) => changeTable({ catalog_name: event.target.value })} /></Field>
-              <Field label="Schema"><input required maxLength={128} autoComplete="off" value={table.schema_name ?? ''} onChange={(event) => changeTable({ schema_name: event.target.value })} /></Field>
-              <Field label="Begin of the table’s name" help="Empty: the endpoint’s name."><input maxLength={128} autoComplete="off" value={table.table_name_prefix ?? ''} onChange={(event) => changeTable({ table_name_prefix: event.target.value })} /></Field>
-            </div>
-          )}
-        </div>
-      )}
+      {(features.has('payload_tables') || gateway.inference_table_config?.enabled) && <PayloadTable table={table} onChange={setTable} />}
       <h3>Limits by minute</h3>
-      <div className="at-limits">
       {limits.map((limit) => (
         <div className="limit" key={limit.id}>
           <Field label="For each"><select value={limit.key} onChange={(event) => change(limit.id, { key: event.target.value })}>{Object.entries(KEYS).map(([key, title]) => <option key={key} value={key}>{title}</option>)}</select></Field>
@@ -141,7 +134,6 @@ function Edit({ endpoint, at, onClose }: { endpoint: Endpoint; at: string; onClo
         </div>
       ))}
       <button type="button" onClick={() => setLimits([...limits, { id: Math.max(-1, ...limits.map(({ id }) => id)) + 1, key: 'user', principal: '', calls: '', tokens: '' }])}>Add limit</button>
-      </div>
       <div className="form-foot">
         <button type="button" onClick={onClose}>Discard</button>
         <button type="submit" className="primary" disabled={busy}>Save</button>
