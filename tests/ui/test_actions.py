@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -129,6 +130,107 @@ def test_what_another_has_changed_meanwhile_is_shown_before_it_is_lost(
     saved = rest.call("GET", path)
     assert saved["usage_tracking_config"] == {"enabled": True}
     assert "retry_config" not in saved
+
+
+def test_each_setting_of_the_gateway_is_edited_where_it_stands(
+    visitor: Visitor, rest: Rest
+) -> None:
+    create(rest, "chat", "gpt", "other")
+    page = visitor.page
+    visitor.go("/endpoints/chat/gateway", "chat")
+    focused = "document.activeElement.labels[0].textContent"
+    for name, label in (("between chunks", "Seconds between chunks"), ("fallbacks", "Ask another")):
+        visitor.press(f"Edit {name}")
+        assert page.evaluate(focused).startswith(label)
+        if name == "between chunks":
+            visitor.press("Discard")
+    page.keyboard.press("Space")
+    visitor.press("Save")
+    page.get_by_text("after the first, up to two others of gpt → other").wait_for()
+    visitor.press("Edit limits")
+    assert page.evaluate("document.activeElement.textContent") == "Add limit"
+    visitor.press("Discard")
+    visitor.press("Edit payload table")
+    page.keyboard.press("Space")
+    page.get_by_label("Catalog").fill("main")
+    page.get_by_label("Schema").fill("logs")
+    visitor.press("Save")
+    page.get_by_text("main.logs.chat_payload").wait_for()
+    saved = rest.call("GET", "/api/2.0/serving-endpoints/chat/ai-gateway")
+    assert saved["fallback_config"] == {"enabled": True}
+
+
+@pytest.fixture
+def ann(rest: Rest) -> Iterator[str]:
+    """Give the token of a user who has an endpoint `chat` by several grants."""
+    endpoint = create(rest, "chat", "gpt")["id"]
+    user = rest.call("POST", f"{_SCIM}/Users", {"userName": "ann"})["id"]
+    group = {"displayName": "support", "members": [{"value": user}]}
+    group_id = rest.call("POST", f"{_SCIM}/Groups", group)["id"]
+    grants = [
+        {"user_name": "ann", "permission_level": "CAN_VIEW"},
+        {"group_name": "users", "permission_level": "CAN_VIEW"},
+        {"group_name": "support", "permission_level": "CAN_MANAGE"},
+    ]
+    path = f"/api/2.0/permissions/serving-endpoints/{endpoint}"
+    rest.call("PUT", path, {"access_control_list": grants})
+    yield _token(rest, "ann")
+    rest.call("DELETE", f"{_SCIM}/Users/{user}")
+    rest.call("DELETE", f"{_SCIM}/Groups/{group_id}")
+
+
+def _token(rest: Rest, name: str) -> str:
+    made = {"application_id": name, "comment": "browser"}
+    path = "/api/2.0/token-management/on-behalf-of/tokens"
+    token: str = rest.call("POST", path, made)["token_value"]
+    return token
+
+
+def test_why_somebody_may_do_what_is_explained(
+    visitor: Visitor, browser: object, system: System, ann: str
+) -> None:
+    page = visitor.page
+    visitor.go("/endpoints/chat/permissions", "chat")
+    # What would be there again at once cannot be taken away.
+    table = page.get_by_role("region", name="Permissions")
+    table.get_by_text("locked: administrators manage every endpoint").wait_for()
+    table.get_by_text("locked: has created the endpoint").wait_for()
+    assert table.get_by_role("button", name="Remove").count() == 3
+    page.get_by_label("Who", exact=True).fill("ann")
+    visitor.press("Explain")
+    reasons = page.locator(".ladder li")
+    reasons.first.wait_for()
+    assert reasons.all_inner_texts() == [
+        "CAN_MANAGE as a member of the group support",
+        "CAN_VIEW by a grant of its own",
+        "CAN_VIEW as a member of the group users",
+    ]
+    page.get_by_label("Who", exact=True).fill("nobody")
+    visitor.press("Explain")
+    page.get_by_text("There is no user or service principal nobody.").wait_for()
+    # Who is no administrator asks for themselves.
+    with Visitor(browser, system.url) as other:
+        other.sign_in(ann)
+        other.go("/endpoints/chat/permissions", "chat")
+        other.press("Explain")
+        other.page.get_by_text("CAN_MANAGE as a member of the group support").wait_for()
+        assert not other.complaints
+
+
+def test_signing_out_everywhere_ends_the_other_browser(
+    browser: object, system: System, rest: Rest
+) -> None:
+    user = rest.call("POST", f"{_SCIM}/Users", {"userName": "everywhere"})["id"]
+    token = _token(rest, "everywhere")
+    with Visitor(browser, system.url) as one, Visitor(browser, system.url) as other:
+        for visitor in (one, other):
+            visitor.sign_in(token)
+        one.go("/account", "Account")
+        one.press("Sign out everywhere")
+        one.page.get_by_label("Access token").wait_for()
+        other.press("Refresh")
+        other.page.get_by_label("Access token").wait_for()
+    rest.call("DELETE", f"{_SCIM}/Users/{user}")
 
 
 def test_a_service_principal_gets_a_client_secret(

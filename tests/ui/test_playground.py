@@ -103,6 +103,16 @@ def test_two_entities_answer_beside_each_other(visitor: Visitor, rest: Rest) -> 
     # The emulated models say their names, which differ.
     page.locator(".compared mark").wait_for()
     assert [mark.strip() for mark in page.locator(".compared mark").all_inner_texts()] == ["gpt-4o"]
+    visitor.press("Add a column")
+    visitor.press("Add a column")
+    assert page.get_by_role("button", name="Add a column").is_disabled()
+    page.get_by_label("Times").fill("1")
+    visitor.press("Send to all")
+    for number in range(1, 5):
+        column = page.get_by_role("region", name=f"Column {number}")
+        column.get_by_text("answered by").wait_for()
+    visitor.press("Remove column 4")
+    visitor.press("Remove column 3")
     page.get_by_label("Column 2 is answered by").select_option("chat")
     assert page.evaluate("location.hash") == "#/playground/compare/chat~small,chat"
 

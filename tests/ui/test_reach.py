@@ -167,6 +167,36 @@ def test_a_foreign_page_can_neither_show_nor_call_these(
         assert frame.locator("#root").count() == 0
 
 
+def test_what_gets_into_a_page_neither_runs_nor_calls_out(
+    browser: object, system: System, rest: Rest
+) -> None:
+    del rest
+    with _proxy(system.url) as url, Visitor(browser, system.url) as visitor:
+        visitor.sign_in(system.token)
+        tried = visitor.page.evaluate(
+            """async url => {
+              const attempt = (act) => (async () => act())().catch(error => error.name)
+              const script = document.createElement('script')
+              const image = new Image()
+              return [
+                await attempt(() => { document.body.innerHTML = '<b>ran</b>' }),
+                await attempt(() => { script.textContent = 'window.ran = 1' }),
+                await attempt(() => fetch(url)),
+                await new Promise(done => {
+                  image.onload = () => done('loaded')
+                  image.onerror = () => done('refused')
+                  image.src = url
+                }),
+              ]
+            }""",
+            f"{url}/health",
+        )
+        assert tried == ["TypeError", "TypeError", "TypeError", "refused"]
+        told = "\n".join(visitor.complaints)
+        assert "connect-src 'self'" in told
+        assert "img-src 'self' data:" in told
+
+
 def test_who_waits_for_the_control_plane_is_told_and_goes_on(
     visitor: Visitor, system: System, rest: Rest
 ) -> None:

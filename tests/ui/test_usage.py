@@ -22,8 +22,9 @@ def used(rest: Rest) -> Iterator[None]:
         gateway = {"usage_tracking_config": {"enabled": True}}
         rest.call("PUT", f"/api/2.0/serving-endpoints/{name}/ai-gateway", gateway)
     body = {"messages": [{"role": "user", "content": "Hello"}]}
-    for name in ("first", "first", "second"):
-        assert rest.query(name, body).status_code == 200
+    red = body | {"usage_context": {"team": "red"}}
+    for name, query in (("first", body), ("first", body), ("second", red)):
+        assert rest.query(name, query).status_code == 200
     wait_for(lambda: _ended(rest) == [2, 1])
     yield
     rest.call("PUT", PRICES, {"prices": []})
@@ -95,6 +96,51 @@ def test_usage_is_grouped_and_narrowed(visitor: Visitor, used: None) -> None:
     assert table.get_by_role("row").count() == 61
     page.get_by_label("Time").select_option(label="Last 7 days")
     assert page.get_by_label("Group by").input_value() == "hour"
+
+
+def test_usage_is_told_by_a_tag_and_by_whom_within_it(visitor: Visitor, used: None) -> None:
+    del used
+    page = visitor.page
+    visitor.go("/usage", "Usage")
+    page.get_by_label("Group by", exact=True).select_option("tag:")
+    page.get_by_text("Type the key of a tag").wait_for()
+    page.get_by_label("Group by: key of the tag").fill("team")
+    totals = page.get_by_role("region", name="Totals")
+    totals.get_by_role("button", name="red").wait_for()
+    page.get_by_label("Then by", exact=True).select_option("endpoint")
+    totals.get_by_role("row").filter(has_text="red").filter(has_text="second").wait_for()
+    totals.get_by_role("row").filter(has_text="none").filter(has_text="first").wait_for()
+    # Those without the tag have more requests.
+    assert page.locator(".legend li").all_inner_texts() == ["none", "red"]
+    page.locator(".bars .series-0").first.wait_for()
+    page.get_by_text("As a table").click()
+    page.get_by_role("columnheader", name="red", exact=True).wait_for()
+    totals.get_by_role("button", name="red").click()
+    totals.get_by_text("first").wait_for(state="detached")
+    assert page.get_by_label("Tag", exact=True).input_value() == "team=red"
+    page.get_by_label("Status").select_option("UNKNOWN")
+    page.get_by_text("No request of this time passes these filters.").wait_for()
+    page.get_by_label("Status").select_option("2xx")
+    # A link shows the same.
+    page.reload()
+    totals.get_by_role("button", name="second").wait_for()
+
+
+def test_a_click_on_a_time_shows_what_it_consists_of(visitor: Visitor, used: None) -> None:
+    del used
+    page = visitor.page
+    visitor.go("/usage", "Usage")
+    totals = page.get_by_role("region", name="Totals")
+    page.get_by_label("Group by", exact=True).select_option("hour")
+    # The hour that was chosen is in the first column.
+    totals.get_by_role("columnheader", name="Hour").wait_for()
+    totals.get_by_role("button").last.click()
+    page.get_by_role("button", name="Take away Time").wait_for()
+    page.get_by_role("region", name="Requests by minute", exact=True).wait_for()
+    assert page.get_by_label("Group by", exact=True).input_value() == "minute"
+    totals.get_by_role("row").nth(1).wait_for()
+    page.go_back()
+    page.get_by_role("region", name="Requests by hour", exact=True).wait_for()
 
 
 def test_a_price_is_edited_and_deleted(visitor: Visitor, rest: Rest, used: None) -> None:

@@ -3,7 +3,7 @@ import { duration } from '../src/format'
 import { type Call, type Chunk, textOf, withCalls } from '../src/pages/playground/answer'
 import { quantile, targetsOf, textOfTargets, unlike } from '../src/pages/playground/compared'
 import { contentOf, refusal, sizeOf, textOfContent, urlsOf } from '../src/pages/playground/images'
-import { hours, money, summed } from '../src/pages/usageTotals'
+import { hours, layersOf, money, stackOf, summed } from '../src/pages/usageTotals'
 import { live, samples } from '../src/prometheus'
 import type { UsageTotal } from '../src/types'
 
@@ -90,6 +90,17 @@ test('costs are added up, and told in whole cents or by what they begin with', (
   expect(money('1234.567', 'USD')).toBe('1,234.57 USD')
   expect(money('0.000012345', 'EUR')).toBe('0.000012 EUR')
   expect([money('0', 'USD'), money(null, 'USD')]).toEqual(['0.00 USD', '–'])
+})
+
+test('bars are stacked by who has most, the rest together, unless these are too many', () => {
+  const rows = [...'abcdefghi'].map((model, place) => total({ hour: 0, model, requests: 10 - place }))
+  rows.push(total({ hour: 0, model: null, requests: 100 }))
+  const layers = layersOf(rows, 'model')
+  expect(layers).toEqual(['', ...'abcdef'])
+  const [bar] = hours(rows, 'hour', 0, 3_600_000, 'model', layers)
+  expect(bar?.parts).toEqual([100, 10, 9, 8, 7, 6, 5, 4 + 3 + 2])
+  expect(bar?.value).toBe(154)
+  expect([stackOf(['hour', 'model'], rows, 24), stackOf(['hour'], rows, 24), stackOf(['model'], rows, 2000)]).toEqual(['model', '', ''])
 })
 
 test('a minute without requests has a bar too', () => {

@@ -71,8 +71,11 @@ async def test_a_query_comes_to_a_worker(
 
 
 async def test_a_stream_comes_in_parts(gateway: Gateway, page: httpx.AsyncClient) -> None:
-    async with page.stream("POST", AS_IT_IS, json={"mode": "stream"}, headers=CALL) as answer:
+    headers = CALL | {"accept-encoding": "br, gzip"}
+    async with page.stream("POST", AS_IT_IS, json={"mode": "stream"}, headers=headers) as answer:
         assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+        # How long a part is would tell of what it says beside what others have put into it.
+        assert "content-encoding" not in answer.headers
         parts = answer.aiter_raw()
         # The toy makes the next part only after this one has arrived here.
         for index in range(3):

@@ -136,16 +136,16 @@ export function Table<Row>({ label, columns, rows, id, order, onOrder }: {
     <div className="scroll" tabIndex={0} role="region" aria-label={label}>
       <table>
         <thead>
-          <tr>{columns.map(({ title, number, order: by }) =>
-            title === '' ? <td key={title} />
-            : by === undefined || onOrder === undefined ? <th key={title} scope="col" className={number ? 'number' : undefined}>{title}</th>
-            : <Ordering key={title} title={title} by={by} order={order ?? null} onOrder={onOrder} />)}</tr>
+          <tr>{columns.map(({ title, number, order: by }, place) =>
+            title === '' ? <td key={place} />
+            : by === undefined || onOrder === undefined ? <th key={place} scope="col" className={number ? 'number' : undefined}>{title}</th>
+            : <Ordering key={place} title={title} by={by} order={order ?? null} onOrder={onOrder} />)}</tr>
         </thead>
         <tbody>
           {rows.map((row) => (
             <tr key={id(row)}>
-              {columns.map(({ title, cell, number, narrow, long }) => (
-                <td key={title} className={number ? 'number' : narrow ? 'narrow' : undefined}>{long ? <span className="long">{cell(row)}</span> : cell(row)}</td>
+              {columns.map(({ cell, number, narrow, long }, place) => (
+                <td key={place} className={number ? 'number' : narrow ? 'narrow' : undefined}>{long ? <span className="long">{cell(row)}</span> : cell(row)}</td>
               ))}
             </tr>
           ))}

@@ -1,48 +1,68 @@
 /** What the explorer of usage is narrowed to, and what it cost. */
 import type { ReactNode } from 'react'
 import { Link } from 'wouter'
-import { count } from '../format'
+import { count, when } from '../format'
+import { type Change, useTyped } from '../kit/useAddress'
 import { useMe } from '../me'
 import type { UsageTotal } from '../types'
-import { money, type Sum } from './usageTotals'
+import { DRILLED, type Explored, isKey, type OF_ALL, spanOf, TAG, titleOfGroup, toldOf } from './usageAddress'
+import { groupValue, money, type Sum } from './usageTotals'
 
-/** Filters that came of a click on a group, by parameter. */
-export type Drill = Record<string, string>
+/** What has no value is called so. */
+export const NO_VALUE = 'none'
 
-const NARROWS = new Set(['endpoint', 'served_entity', 'provider', 'model', 'requester', 'client', 'status_code'])
 const TIMES: Record<string, Intl.DateTimeFormatOptions> = {
   day: { dateStyle: 'medium' },
   hour: { dateStyle: 'medium', timeStyle: 'short' },
   minute: { dateStyle: 'medium', timeStyle: 'short' },
 }
 
-/** The filter that selects a group; null: there is none, or the group has no value. */
-export function drillOf(group: string, row: UsageTotal): Drill | null {
-  const value = row[group]
-  if (!NARROWS.has(group) || value === null || value === undefined || value === '') return null
-  return { [group]: String(value) }
-}
-
 export function titleOf(group: string, row: UsageTotal): string {
+  const value = groupValue(group, row)
   const form = TIMES[group]
-  if (form !== undefined) return new Date(Number(row[group])).toLocaleString(undefined, form)
-  const value = row[group]
-  return value === null || value === undefined || value === '' ? 'none' : String(value)
+  return form === undefined ? value || NO_VALUE : new Date(Number(value)).toLocaleString(undefined, form)
 }
 
-export function Drilled({ drill, titles, onTake }: {
-  drill: Drill
-  titles: Record<string, string>
-  onTake: (name: string) => void
+/** A dimension, and of a tag its key. */
+export function GroupChoice({ label, word, groups, none, address, name }: {
+  label: string
+  /** What each choice begins with. */
+  word: string
+  groups: readonly string[]
+  /** What it says if there is none. */
+  none?: string
+  address: [Explored, Change<typeof OF_ALL>]
+  name: 'group' | 'then'
 }): ReactNode {
-  const entries = Object.entries(drill)
-  if (entries.length === 0) return null
+  const [{ range }, change] = address
+  const [typed, type] = useTyped(address, name)
+  const value = toldOf(typed, range)
+  const tagged = value.startsWith(TAG)
+  return (
+    <>
+      <select aria-label={label} value={tagged ? TAG : value} onChange={(event) => change({ [name]: event.target.value })}>
+        {none !== undefined && <option value="">{none}</option>}
+        {groups.map((group) => <option key={group} value={group}>{word} {titleOfGroup(group).toLowerCase()}</option>)}
+        <option value={TAG}>{word} a tag</option>
+      </select>
+      {tagged && (
+        <input type="search" className="key" aria-label={`${label}: key of the tag`} placeholder="Key of the tag" maxLength={128} value={value.slice(TAG.length)}
+          onChange={(event) => { if (isKey(event.target.value)) type(TAG + event.target.value) }} />
+      )}
+    </>
+  )
+}
+
+/** What clicks have narrowed it to, each to be taken away by another. */
+export function Drilled({ given, onChange }: { given: Explored; onChange: Change<typeof OF_ALL> }): ReactNode {
+  const narrowed: [string, string, Partial<Explored>][] = DRILLED.filter((name) => given[name] !== '').map((name) => [titleOfGroup(name), given[name], { [name]: '' }])
+  if (given.start !== 0) narrowed.unshift(['Time', spanOf(given, 0).map(when).join(' – '), { start: 0 }])
+  if (narrowed.length === 0) return null
   return (
     <div className="filters" role="group" aria-label="Narrowed to">
-      {entries.map(([name, value]) => (
-        <button type="button" className="small" key={name} aria-label={`Take away ${titles[name] ?? name} ${value}`}
-          onClick={() => onTake(name)}>
-          {titles[name] ?? name}: {value} ✕
+      {narrowed.map(([title, value, without]) => (
+        <button type="button" className="small" key={title} aria-label={`Take away ${title} ${value}`} onClick={() => onChange(without)}>
+          {title}: {value} ✕
         </button>
       ))}
     </div>

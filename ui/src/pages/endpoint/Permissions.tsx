@@ -2,18 +2,12 @@ import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
 import { type ApiRequest, get, run } from '../../api'
 import { Failure, Loading, Table } from '../../kit'
+import { type Entry, ownLevel } from './access'
 import { type Grant, GrantForm, KINDS, LEVELS } from './GrantForm'
-
-interface Entry {
-  user_name?: string
-  group_name?: string
-  service_principal_name?: string
-  display_name?: string
-  all_permissions?: { permission_level: string; inherited?: boolean }[]
-}
+import { WhatCan } from './WhatCan'
 
 /** Who may do what with an endpoint. */
-export function Permissions({ id }: { id: string }): ReactNode {
+export function Permissions({ id, creator }: { id: string; creator: string }): ReactNode {
   const queries = useQueryClient()
   const path = `/api/2.0/permissions/serving-endpoints/${id}`
   // How often something was granted: then the form is empty again.
@@ -48,30 +42,32 @@ export function Permissions({ id }: { id: string }): ReactNode {
       {list.data && (
         <Table label="Permissions" rows={entries} id={(entry) => KINDS.map(([field]) => entry[field as keyof Entry] ?? '').join('/')} columns={[
           { title: 'Who', cell: (entry) => <strong>{nameOf(entry)}</strong> },
-          { title: 'Kind', cell: (entry) => KINDS.find(([field]) => entry[field as keyof Entry] !== undefined)?.[1] },
           {
             title: 'Level',
             cell: (entry) => {
               const own = ownLevel(entry)
-              if (own === undefined) return <>{entry.all_permissions?.[0]?.permission_level} <small className="muted">inherited by all endpoints</small></>
+              const locked = lockOf(entry, creator)
+              if (locked !== '') return <>{entry.all_permissions?.[0]?.permission_level}<small className="under-cell">locked: {locked}</small></>
               return (
-                <select aria-label={`Level of ${nameOf(entry)}`} value={own} disabled={grant.isPending}
+                <select aria-label={`Level of ${nameOf(entry)}`} value={own ?? ''} disabled={grant.isPending}
                   onChange={(event) => grant.mutate({ ...who(entry), permission_level: event.target.value })}>
                   {LEVELS.map((item) => <option key={item}>{item}</option>)}
                 </select>
               )
             },
           },
+          { title: 'Kind', cell: (entry) => KINDS.find(([field]) => entry[field as keyof Entry] !== undefined)?.[1] },
           {
             title: '',
             narrow: true,
-            cell: (entry) => ownLevel(entry) !== undefined && (
+            cell: (entry) => lockOf(entry, creator) === '' && (
               <button type="button" className="small" aria-label={`Remove ${nameOf(entry)}`} disabled={remove.isPending} onClick={() => remove.mutate(entry)}>Remove</button>
             ),
           },
         ]} />
       )}
       <GrantForm key={given} busy={grant.isPending} request={granting} onGrant={(entry) => grant.mutate(entry)} />
+      {list.data && <WhatCan entries={entries} />}
     </section>
   )
 }
@@ -81,8 +77,10 @@ function nameOf(entry: Entry): string {
   return entry.display_name && entry.display_name !== name ? `${entry.display_name} (${name})` : name
 }
 
-function ownLevel(entry: Entry): string | undefined {
-  return entry.all_permissions?.find(({ inherited }) => !inherited)?.permission_level
+/** Why a row cannot be changed; empty: it can. */
+function lockOf(entry: Entry, creator: string): string {
+  if (ownLevel(entry) === undefined) return 'administrators manage every endpoint'
+  return (entry.user_name ?? entry.service_principal_name) === creator ? 'has created the endpoint' : ''
 }
 
 function who(entry: Entry): Record<string, string | undefined> {

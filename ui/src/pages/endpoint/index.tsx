@@ -111,7 +111,7 @@ function Body({ endpoint, tab, item }: { endpoint: Endpoint; tab: string; item: 
       {current === 'AI Gateway' && <Gateway endpoint={endpoint} manages={manages} />}
       {current === 'Guardrails' && <Guardrails endpoint={endpoint} manages={manages} />}
       {current === 'Usage' && <EndpointUsage name={endpoint.name} tracked={endpoint.ai_gateway?.usage_tracking_config?.enabled === true} />}
-      {current === 'Permissions' && <Permissions id={endpoint.id ?? ''} />}
+      {current === 'Permissions' && <Permissions id={endpoint.id ?? ''} creator={endpoint.creator ?? ''} />}
       {current === 'Logs' && <Logs name={endpoint.name} entities={entitiesOf(endpoint).filter((entity) => !entity.external_model).map((entity) => entity.name)} />}
     </>
   )
