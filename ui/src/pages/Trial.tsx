@@ -19,7 +19,7 @@ export function useTrial(change: { create: unknown } | { update: unknown }): Try
 export function Trial({ title, trial }: { title: string; trial: Trying }): ReactNode {
   return trial.data && (
     <Dialog title={title} wide onClose={trial.reset}>
-      <p className="state success">It would be taken. Whether the provider knows the model and the key shows with the first query.</p>
+      <p><span className="state success">It would be accepted.</span> What workers and providers find out later is not known yet.</p>
       <Differences differences={trial.data.differences ?? []} />
     </Dialog>
   )

@@ -158,7 +158,7 @@ function Active({ endpoint, config, entities, metrics, manages }: {
         { title: 'Entity', cell: (entity) => <strong>{entity.name}</strong> },
         { title: 'Model', cell: (entity) => <><span>{modelOf(entity)}</span><small className="under-cell">{scaleOf(entity)}</small></> },
         { title: 'Share', number: true, cell: (entity) => <>{shareOf(config, entity.name)} %{all > 0 && <small className="under-cell">live {percent(live(metrics, entity.name).requests, all)}</small>}</> },
-        { title: 'Requests, last minute', number: true, cell: ({ name }) => count(live(metrics, name).requests) },
+        { title: 'Requests/min', number: true, cell: ({ name }) => count(live(metrics, name).requests) },
         { title: 'Failed', number: true, cell: ({ name }) => { const { failed, requests } = live(metrics, name); return percent(failed, requests) } },
         { title: 'p95, 15 min', number: true, cell: ({ name }) => within(recent.get(name)?.within) },
         { title: 'Tokens/s, 15 min', number: true, cell: ({ name }) => rate(recent.get(name)?.tokensPerSecond) },
