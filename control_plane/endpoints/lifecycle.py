@@ -389,8 +389,7 @@ class Endpoints:
             hosted=hosted,
         )
         await changes.begin_rollout(transaction, endpoint_id, new)
-        kept = self._quotas.versions
-        await changes.prune_versions(transaction, endpoint_id, newest=version, keep=kept)
+        await changes.prune_versions(transaction, endpoint_id, version, self._quotas.versions)
         return soon
 
     async def _settled(

@@ -117,7 +117,7 @@ async def count(session: Session, creator_id: str | None) -> int:
 
 
 async def prune_versions(
-    transaction: Transaction, endpoint_id: str, *, newest: int, keep: int
+    transaction: Transaction, endpoint_id: str, newest: int, keep: int
 ) -> None:
     """Delete the oldest versions of an endpoint beyond `keep`, but for those that it serves.
 

@@ -245,7 +245,7 @@ async def test_pseudonyms_have_a_key_that_stays(
     # Versions that are forgotten take their credentials with them, and not this.
     async with database.write() as transaction:
         record = await endpoints.get(ALICE, "chat")
-        await changes.prune_versions(transaction, record.id, newest=record.last_version, keep=0)
+        await changes.prune_versions(transaction, record.id, record.last_version, 0)
     await settings.put_policies(ALICE, "chat", hiding)
     assert await key() == first
 
