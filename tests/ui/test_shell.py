@@ -1,4 +1,4 @@
-"""What stands around the pages, and what they say before and after a change, with a real browser."""
+"""What stands around the pages, and what is said before a change and after, in a real browser."""
 
 import json
 from typing import Any

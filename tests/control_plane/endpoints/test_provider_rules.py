@@ -378,6 +378,6 @@ def _suggested() -> list[tuple[str, str, str]]:
 def test_what_a_form_suggests_is_taken(provider: str, task: str, name: str) -> None:
     field, config = next((field, config) for one, field, config in COMPLETE if one == provider)
     if provider == "amazon-bedrock":
-        config = {**config, "bedrock_provider": name.split(".")[0]}
+        config = {**config, "bedrock_provider": name.partition(".")[0]}
     given = model(provider, field, config, name=name, task=task)
     check_external_model(given)

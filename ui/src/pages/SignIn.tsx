@@ -21,14 +21,14 @@ export function SignInPage({ error, onSignedIn }: { error: unknown; onSignedIn: 
     document.title = 'Sign in · modelplane'
   }, [])
   // No browser keeps the cookie of such a page, and no token is to be sent from it.
-  const clear = !isSecureContext
-  const busy = begin.isPending || leave.isPending || clear
+  const plaintext = !isSecureContext
+  const busy = begin.isPending || leave.isPending || plaintext
   return (
     <main className="sign-in">
       <div className="card">
         <h1><img src="./icon.svg" alt="" width={24} height={24} /> modelplane</h1>
         <p className="muted">Sign in with an access token of this deployment. <code>modelplane up</code> prints the administrator’s.</p>
-        {clear && <div className="banner danger" role="alert"><strong>Use HTTPS.</strong> {NO_TLS}</div>}
+        {plaintext && <div className="banner danger" role="alert"><strong>Use HTTPS.</strong> {NO_TLS}</div>}
         <Refused error={begin.error ?? leave.error ?? methods.error ?? error} />
         <form onSubmit={(event) => { event.preventDefault(); leave.reset(); begin.mutate() }}>
           <Field label="Access token" help="It begins a session of 12 hours at most, in a cookie that no script can read.">
