@@ -194,6 +194,7 @@ def test_who_may_only_look_is_told_what_the_rest_takes(
             button = visitor.page.get_by_role("button", name=name, exact=True)
             assert button.is_disabled()
             assert "CAN_MANAGE" in button.get_attribute("title")
+        assert visitor.page.get_by_role("button", name="Requests").first.is_disabled()
         assert visitor.page.get_by_role("link", name="Identity").count() == 0
         assert not visitor.complaints
 
