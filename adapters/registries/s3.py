@@ -92,10 +92,11 @@ class S3Folder:
         content = b""
         async with self._opened() as client:
             found = await client.get_object(Bucket=self._bucket, Key=self._prefix + MLMODEL)
-            async for piece in found["Body"].iter_chunks(_PIECE):
-                content += piece
-                if len(content) > MAX_MLMODEL_BYTES:
-                    raise long_mlmodel()
+            async with found["Body"]:
+                async for piece in found["Body"].iter_chunks(_PIECE):
+                    content += piece
+                    if len(content) > MAX_MLMODEL_BYTES:
+                        raise long_mlmodel()
         return content
 
     async def _download(self, into: Path, tell: Progress, suffix: str | tuple[str, ...]) -> None:
@@ -107,11 +108,12 @@ class S3Folder:
                 target = into / file.path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 found = await client.get_object(Bucket=self._bucket, Key=file.key)
-                with target.open("wb") as opened:
-                    async for piece in found["Body"].iter_chunks(_PIECE):
-                        opened.write(piece)
-                        done += len(piece)
-                        tell(done, total)
+                async with found["Body"]:
+                    with target.open("wb") as opened:
+                        async for piece in found["Body"].iter_chunks(_PIECE):
+                            opened.write(piece)
+                            done += len(piece)
+                            tell(done, total)
 
     async def _list(self, client: Any) -> list[_File]:  # noqa: ANN401 - built at run time by AWS
         files: list[_File] = []

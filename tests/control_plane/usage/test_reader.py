@@ -424,7 +424,7 @@ def test_totals_give_the_average_latency_of_what_has_ended() -> None:
             }
         ]
     }
-    assert b"1970-01-02T00:00:00.000+00:00,3,1,5.0,,,,,3" in encode_csv(table)
+    assert b"1970-01-02T00:00:00.000+00:00,3,,,1,,,,,,,5.0,,,,,3" in encode_csv(table)
 
 
 async def test_served_entities_are_told_version_by_version(

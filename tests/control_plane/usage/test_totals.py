@@ -38,6 +38,7 @@ from tests.control_plane.usage.test_reader import (
     key,
     unknown,
 )
+from tests.effort import times
 
 Found = dict[tuple[Any, ...], dict[str, object]]
 
@@ -241,7 +242,7 @@ async def test_random_histories_have_the_totals_of_their_queries(ledger: Ledger)
             (first, first + 3 * DAY_MS - 5),
         )
         for requester in (None, "carol")
-    ]
+    ][:: times(few=5, many=1)]
     with_some = [await ask(usage, *question) for question in questions]
     await settle(maker)
     assert (await valid(database))[DAY_MS] >= 4
