@@ -82,6 +82,7 @@ def _form(
         ],
         "examples": {form.field: form.what for form in rules.forms},
         "model_name": rules.model_name.what,
+        "suggested_models": {item.task: list(item.names) for item in rules.suggested_models},
     }
 
 

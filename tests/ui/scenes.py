@@ -1,5 +1,7 @@
 """What several tests of the pages begin with."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tests.e2e.rest import Rest
@@ -25,3 +27,20 @@ def create(rest: Rest, name: str, *entities: str) -> dict[str, Any]:
         "traffic_config": {"routes": routes},
     }
     return rest.call("POST", "/api/2.0/serving-endpoints", {"name": name, "config": config})
+
+
+@contextmanager
+def looker(rest: Rest, endpoint: dict[str, Any]) -> Iterator[str]:
+    """Give the token of a user who may only look at an endpoint, and who is gone afterwards."""
+    name = "looker"
+    users = "/api/2.0/preview/scim/v2/Users"
+    user = rest.call("POST", users, {"userName": name})
+    grant = {"user_name": name, "permission_level": "CAN_VIEW"}
+    path = f"/api/2.0/permissions/serving-endpoints/{endpoint['id']}"
+    rest.call("PATCH", path, {"access_control_list": [grant]})
+    asked = {"application_id": name, "comment": "browser"}
+    try:
+        path = "/api/2.0/token-management/on-behalf-of/tokens"
+        yield rest.call("POST", path, asked)["token_value"]
+    finally:
+        rest.call("DELETE", f"{users}/{user['id']}")

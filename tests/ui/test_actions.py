@@ -355,7 +355,9 @@ def test_a_phone_has_room_for_the_head_and_for_all_buttons(
         page = visitor.page
         page.get_by_role("link", name=name).wait_for()
         page.get_by_text("Workers ready").wait_for()
-        assert page.get_by_label("Navigation").bounding_box()["height"] < 140
+        navigation = page.get_by_label("Navigation").bounding_box()
+        assert navigation["y"] + navigation["height"] < 140
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
         visitor.go("/secrets", "Secrets")
         visitor.press("Store a secret")
         page.get_by_label("Scope", exact=True).fill("not-there-yet")

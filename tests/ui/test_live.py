@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.rest import Rest
 from tests.e2e.system import System, wait_for
-from tests.ui.scenes import create
+from tests.ui.scenes import create, looker
 from tests.ui.visitor import Visitor
 
 pytestmark = pytest.mark.long
@@ -177,14 +177,7 @@ def test_who_may_only_look_sees_why_a_menu_does_nothing(
     browser: object, system: System, rest: Rest
 ) -> None:
     made = create(rest, "chat", "gpt")
-    rest.call("POST", "/api/2.0/preview/scim/v2/Users", {"userName": "looker"})
-    grant = {"user_name": "looker", "permission_level": "CAN_VIEW"}
-    path = f"/api/2.0/permissions/serving-endpoints/{made['id']}"
-    rest.call("PATCH", path, {"access_control_list": [grant]})
-    asked = {"application_id": "looker", "comment": "browser"}
-    path = "/api/2.0/token-management/on-behalf-of/tokens"
-    token = rest.call("POST", path, asked)["token_value"]
-    with Visitor(browser, system.url) as visitor:
+    with looker(rest, made) as token, Visitor(browser, system.url) as visitor:
         visitor.sign_in(token)
         page = visitor.page
         page.get_by_role("button", name="Actions of chat").click()

@@ -105,7 +105,11 @@ def test_who_is_no_user_and_who_asked_elsewhere_are_told(
     with Visitor(browser, its_system.url) as visitor:
         visitor.open()
         visitor.press("Sign in with Our login")
-        visitor.page.get_by_role("alert").get_by_text("'stranger' is no active user").wait_for()
+        alert = visitor.page.get_by_role("alert")
+        alert.get_by_text("stranger is not a user of this deployment").wait_for()
+        # What an administrator is to send.
+        snippet = visitor.page.get_by_label("curl snippet")
+        snippet.get_by_text('"userName": "stranger"').wait_for()
         assert visitor.cookies() == []
         # As a link in a letter would, to have somebody work in another's name.
         visitor.page.goto(f"{its_system.url}/ui/?code=theirs&state=theirs")

@@ -1,12 +1,14 @@
-import { useMutation, useQuery } from '@tanstack/react-query'
+import { useMutation } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
 import { Link, Redirect, Route, Switch, useLocation } from 'wouter'
 import { decoded } from './address'
-import { readText, signedOut, signOut } from './api'
+import { signedOut, signOut } from './api'
+import { DeploymentBadge } from './DeploymentBadge'
 import { Closed, NEEDS_ADMIN, seen } from './kit'
 import { lazily } from './kit/Part'
 import { useChanges } from './live'
 import { useMe } from './me'
+import { isFolded, keepFolded } from './navigation'
 import { EndpointsPage } from './pages/Endpoints'
 import { OwnUser } from './OwnUser'
 import { Palette } from './Palette'
@@ -38,30 +40,40 @@ const PLACES: Place[] = [
   { name: 'Audit log', href: '/audit', admin: true },
 ]
 
+const NAVIGATION = 'navigation'
+
 /** What stands around every page, and which page it is. */
 export function Shell(): ReactNode {
   const [location] = useLocation()
   const me = useMe()
   useChanges()
+  const [folded, setFolded] = useState(isFolded)
+  const fold = (): void => {
+    keepFolded(!folded)
+    setFolded(!folded)
+  }
   const places = PLACES.filter(({ admin }) => !admin || me.admin)
   return (
-    <div className="shell">
+    <div className={folded ? 'shell folded' : 'shell'}>
       <a className="skip" href="#content" onClick={skipToContent}>Skip to the content</a>
-      <aside aria-label="Navigation">
-        <Link href="/endpoints" className="brand"><img src="./icon.svg" alt="" width={20} height={20} />modelplane</Link>
+      <header className="top">
+        <button type="button" className="plain fold" aria-expanded={!folded} aria-controls={NAVIGATION} aria-label="Menu" title={folded ? 'Show the navigation' : 'Fold the navigation away'} onClick={fold}>☰</button>
+        <Brand />
         <Palette places={places} />
+        <span className="grow" />
+        <DeploymentBadge admin={me.admin} />
+        <Link href="/account" aria-current={location === '/account' ? 'page' : undefined} className="who" title={me.name}>{me.name || 'Account'}</Link>
+      </header>
+      <aside id={NAVIGATION} aria-label="Navigation" hidden={folded}>
+        <Brand />
         <nav aria-label="Main">
           {PLACES.map(({ name, href, admin }) => admin && !me.admin
             ? <Closed key={href} name={name} reason={NEEDS_ADMIN} />
             : <Link key={href} href={href} ref={location.startsWith(href) ? seen : undefined} aria-current={location.startsWith(href) ? 'page' : undefined}>{name}</Link>)}
         </nav>
-        <div className="aside-foot">
-          <Health />
-          <Link href="/account" aria-current={location === '/account' ? 'page' : undefined} className="who" title={me.name}>{me.name || 'Account'}</Link>
-          <div className="aside-row">
-            <ThemeChoice />
-            <SignOut />
-          </div>
+        <div className="aside-row">
+          <ThemeChoice />
+          <SignOut />
         </div>
       </aside>
       <main id="content" tabIndex={-1}>
@@ -108,17 +120,8 @@ function SignOut(): ReactNode {
   )
 }
 
-/** Whether a worker is ready to answer queries. */
-function Health(): ReactNode {
-  const health = useQuery({
-    queryKey: ['health'],
-    queryFn: () => readText('/health').then(() => true, () => false),
-    refetchInterval: 15_000,
-  })
-  if (health.data === undefined) return null
-  return health.data
-    ? <span className="state success" role="status">Workers ready</span>
-    : <span className="state danger" role="status">No worker is ready</span>
+function Brand(): ReactNode {
+  return <Link href="/endpoints" className="brand"><img src="./icon.svg" alt="" width={20} height={20} /><span>modelplane</span></Link>
 }
 
 function ThemeChoice(): ReactNode {

@@ -98,3 +98,33 @@ export function ticksOf(times: readonly number[], most: number): number[] {
   const every = Math.max(1, Math.ceil(times.length / Math.max(1, most)))
   return times.map((_, at) => at).filter((at) => at % every === 0)
 }
+
+const MINUTES = 15
+
+/** What a served entity did in the last quarter of an hour. */
+export interface Recent {
+  /** 95 % of its calls took no longer than this; null: it ended none. */
+  within: number | null
+  /** In and out together; null: it had none. */
+  tokensPerSecond: number | null
+}
+
+/** The question for it, which the charts of an hour ask in another range. */
+export const recentQuery = (now: number): { step_seconds: number; start_time: number } => ({ step_seconds: 60, start_time: now - MINUTES * MINUTE })
+
+/**
+ * What each entity did, by its name.
+ *
+ * Of several minutes together 95 % took no longer than in the one in which that took longest.
+ */
+export function recentOf({ times = [], entities = [] }: Series, now: number): Map<string, Recent> {
+  const seconds = Math.max(60, (now - (times[0] ?? now)) / 1000)
+  return new Map(entities.map((entity) => {
+    const tokens = total([entity], 'input_tokens') + total([entity], 'output_tokens')
+    const longest = Math.max(0, ...entity.latency_p95_ms ?? [])
+    return [entity.served_entity_name ?? '', {
+      within: longest > 0 ? longest : null,
+      tokensPerSecond: tokens > 0 ? tokens / seconds : null,
+    }]
+  }))
+}

@@ -49,6 +49,32 @@ export function spread(phase: Phase | null, times: (number | undefined)[]): { me
   return median === undefined || most === undefined ? null : { median, most }
 }
 
+/** So many workers are a list that can be read; of more, the slowest, and how many took how long. */
+export const MOST_BARS = 100
+const BINS = 20
+
+/** Workers that took a time from `from` to below `to`, in milliseconds. */
+export interface Bin { from: number; to: number; count: number }
+
+/** How many workers took how long, in equal steps up to the slowest; whoever has not done it is in none. */
+export function binsOf(phase: Phase, times: (number | undefined)[]): Bin[] {
+  const known = times.map((time) => taken(phase, time)).filter((time) => time !== null)
+  const width = Math.max(1, ...known) / BINS
+  const bins = Array.from({ length: BINS }, (_, place) => ({ from: place * width, to: (place + 1) * width, count: 0 }))
+  for (const time of known) bins[Math.min(BINS - 1, Math.floor(time / width))]!.count += 1
+  return bins
+}
+
+// Who has not followed says most.
+const FIRST = ['REFUSED', 'DROPPED', 'WAITING', 'PREPARED']
+
+/** The workers with those first that have not followed, and then those that were last. */
+export function slowestFirst(workers: readonly RolloutWorker[]): RolloutWorker[] {
+  const order = ({ state }: RolloutWorker): number => (FIRST.includes(state) ? FIRST.indexOf(state) : FIRST.length)
+  const end = (worker: RolloutWorker): number => worker.active_time ?? worker.prepared_time ?? 0
+  return [...workers].sort((one, other) => order(one) - order(other) || end(other) - end(one))
+}
+
 export function has(state: string, workers: RolloutWorker[]): number {
   return workers.filter((worker) => worker.state === state).length
 }

@@ -107,3 +107,9 @@ test('throughput is offered in whole chunks, up to the most and with what is cho
   expect(steps.every((value) => value % 80 === 0)).toBe(true)
   expect(steps).toEqual([...new Set(steps)].sort((one, other) => one - other))
 })
+
+test('models are suggested for the task that they serve', () => {
+  expect(providerForm('openai')?.suggested_models['llm/v1/chat']).toContain('gpt-4o')
+  expect(providerForm('openai')?.suggested_models['llm/v1/embeddings']).not.toContain('gpt-4o')
+  expect(providerForm('custom')?.suggested_models).toEqual({})
+})

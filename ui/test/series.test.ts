@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { counted, linesOf, measured, pathOf, pieces, ticksOf, topOf, total } from '../src/series'
+import { counted, linesOf, measured, pathOf, pieces, recentOf, recentQuery, ticksOf, topOf, total } from '../src/series'
 
 const ENTITIES = [
   { served_entity_name: 'gpt', requests: [3, 0, 2], client_errors: [1, 0, 0], server_errors: [1, 0, 0], latency_p50_ms: [7.5, 0, 9] },
@@ -33,4 +33,16 @@ test('no more times are written than there is room for', () => {
   expect(ticksOf([1, 2, 3, 4, 5, 6, 7], 3)).toEqual([0, 3, 6])
   expect(ticksOf([1, 2], 9)).toEqual([0, 1])
   expect(ticksOf([], 0)).toEqual([])
+})
+
+test('of the last quarter of an hour the slowest minute counts, and tokens by its seconds', () => {
+  expect(recentQuery(1_000_000)).toEqual({ step_seconds: 60, start_time: 100_000 })
+  const entities = [
+    { served_entity_name: 'gpt', requests: [2, 1], input_tokens: [100, 20], output_tokens: [0, 60], latency_p95_ms: [80, 120] },
+    { served_entity_name: 'idle', requests: [0, 0], input_tokens: [0, 0], output_tokens: [0, 0], latency_p95_ms: [0, 0] },
+  ]
+  const recent = recentOf({ step_seconds: 60, times: [0, 60_000], entities }, 90_000)
+  expect(recent.get('gpt')).toEqual({ within: 120, tokensPerSecond: 2 })
+  expect(recent.get('idle')).toEqual({ within: null, tokensPerSecond: null })
+  expect(recentOf({ step_seconds: 60 }, 90_000).size).toBe(0)
 })

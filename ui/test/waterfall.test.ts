@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { bytes } from '../src/format'
 import type { Rollout } from '../src/types'
-import { phasesOf, spanOf, spread, stepsOf } from '../src/waterfall'
+import { binsOf, phasesOf, slowestFirst, spanOf, spread, stepsOf } from '../src/waterfall'
 
 const rollout: Rollout = {
   config_version: 2,
@@ -49,4 +49,18 @@ test('half of them and all of them', () => {
 
 test('bytes have a unit that fits', () => {
   expect([0, 999, 1_000, 12_340_000, 7e12].map(bytes)).toEqual(['0 B', '999 B', '1.0 kB', '12.3 MB', '7.0 TB'])
+})
+
+test('each worker is in one step by how long it took, the slowest in the last', () => {
+  const bins = binsOf({ start: 1000, length: 40 }, [1000, 1001, 1039, 1040, undefined])
+  expect(bins).toHaveLength(20)
+  expect(bins.reduce((sum, { count }) => sum + count, 0)).toBe(4)
+  expect([bins[0]?.count, bins[19]?.count, bins[19]?.to]).toEqual([2, 2, 40])
+  expect(binsOf({ start: 1000, length: 40 }, []).every(({ count }) => count === 0)).toBe(true)
+})
+
+test('who has not followed stands above those who were slow', () => {
+  const worker = (worker_id: string, state: string, active_time?: number) => ({ worker_id, build: '1', replica_id: 'r', state, active_time })
+  const workers = [worker('fast', 'ACTIVE', 10), worker('slow', 'ACTIVE', 90), worker('waits', 'WAITING'), worker('refused', 'REFUSED')]
+  expect(slowestFirst(workers).map(({ worker_id: id }) => id)).toEqual(['refused', 'waits', 'slow', 'fast'])
 })

@@ -4,6 +4,7 @@ from contextlib import nullcontext
 import pytest
 from google.protobuf import json_format
 from modelserving.v1.external_model_pb2 import ExternalModel
+from modelserving.v1.rules_pb2 import provider_rules
 
 from modelplane.adapters.providers.errors import ConfigRefused
 from modelplane.adapters.providers.registry import build_adapter
@@ -359,3 +360,24 @@ def test_a_model_of_vertex_ai_serves_what_a_worker_says(name: str, task: str) ->
         assert "name" in refusal(external)
     else:
         check_external_model(external)
+
+
+def _suggested() -> list[tuple[str, str, str]]:
+    arms = ExternalModel.DESCRIPTOR.oneofs_by_name["provider_config"].fields
+    messages = [arm.message_type for arm in arms if arm.message_type]
+    declared = [message.GetOptions().Extensions[provider_rules] for message in messages]
+    return [
+        (rules.provider, item.task, name)
+        for rules in declared
+        for item in rules.suggested_models
+        for name in item.names
+    ]
+
+
+@pytest.mark.parametrize(("provider", "task", "name"), _suggested())
+def test_what_a_form_suggests_is_taken(provider: str, task: str, name: str) -> None:
+    field, config = next((field, config) for one, field, config in COMPLETE if one == provider)
+    if provider == "amazon-bedrock":
+        config = {**config, "bedrock_provider": name.partition(".")[0]}
+    given = model(provider, field, config, name=name, task=task)
+    check_external_model(given)

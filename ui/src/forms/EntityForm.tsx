@@ -1,4 +1,4 @@
-import type { ReactNode } from 'react'
+import { type ReactNode, useId } from 'react'
 import { useFeatures } from '../deployment'
 import { TASKS } from '../entities'
 import { Field } from '../kit'
@@ -37,6 +37,7 @@ function External({ draft, fixedTask, onChange }: {
   fixedTask: string | undefined
   onChange: (change: Partial<EntityDraft>) => void
 }): ReactNode {
+  const list = useId()
   const form = providerForm(draft.provider)
   const tasks = form?.tasks ?? []
   const choose = (provider: string): void => {
@@ -53,8 +54,9 @@ function External({ draft, fixedTask, onChange }: {
           </select>
         </Field>
         <Field label="Model" help={form?.model_name ? `Must be ${form.model_name}.` : 'Its name at the provider.'}>
-          <input required autoComplete="off" spellCheck={false} value={draft.model} onChange={(event) => onChange({ model: event.target.value })} />
+          <input required list={list} autoComplete="off" spellCheck={false} maxLength={256} value={draft.model} onChange={(event) => onChange({ model: event.target.value })} />
         </Field>
+        <datalist id={list}>{form?.suggested_models[draft.task]?.map((name) => <option key={name} value={name} />)}</datalist>
         <Field label="Task" help={fixedTask === undefined ? undefined : 'All entities of an endpoint have the same task.'}>
           <select value={draft.task} disabled={fixedTask !== undefined} onChange={(event) => onChange({ task: event.target.value })}>
             {tasks.map((task) => <option key={task} value={task}>{TASKS[task] ?? task} ({task})</option>)}

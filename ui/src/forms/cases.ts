@@ -30,6 +30,8 @@ export interface ProviderForm {
   cases: ProviderCase[]
   examples: Partial<Record<string, string>>
   model_name: string
+  /** Names of models, by the task that they serve. */
+  suggested_models: Partial<Record<string, string[]>>
 }
 export const PROVIDERS: ProviderForm[] = generated
 

@@ -2,14 +2,14 @@ import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
 import { Link } from 'wouter'
 import { whole } from '../address'
-import { type ApiRequest, ENDPOINTS, endpointPath, get, run } from '../api'
+import { type ApiRequest, endpointPath, get, run } from '../api'
 import { configOf, draftsOf, type EntityDraft, newDraft } from '../forms/draft'
-import { Dialog, Failure, Head, Loading } from '../kit'
+import { Failure, Head, Loading } from '../kit'
 import { Snippets } from '../kit/Snippets'
-import { Differences } from '../kit/Differences'
 import { go, useAddress, useGuard } from '../kit/useAddress'
-import type { ConfigVersion, Difference, Endpoint, EndpointConfig } from '../types'
+import type { ConfigVersion, Endpoint, EndpointConfig } from '../types'
 import { Entities } from './Entities'
+import { Trial, useTrial } from './Trial'
 
 // The version that the new one starts from; none: the one that serves.
 const PARAMETERS = { from: whole }
@@ -53,28 +53,20 @@ function Form({ endpoint, begin, href }: { endpoint: Endpoint; begin: EndpointCo
       go(href, { sure: true })
     },
   })
-  const trial = useMutation({
-    mutationFn: () => run<{ differences?: Difference[] }>({
-      method: 'POST', path: `${ENDPOINTS}:validate`, body: { update: { name: endpoint.name, config: request.body } },
-    }),
-  })
+  const trial = useTrial({ update: { name: endpoint.name, config: request.body } })
   const [before] = useState(() => JSON.stringify(request.body))
   useGuard(JSON.stringify(request.body) !== before)
   return (
     <>
       <Failure error={update.error ?? trial.error} focused />
-      {trial.data && (
-        <Dialog title="What would change" wide onClose={trial.reset}>
-          <Differences differences={trial.data.differences ?? []} />
-        </Dialog>
-      )}
+      <Trial title="What would change" trial={trial} />
       <div className="beside">
-        <form onSubmit={(event) => { event.preventDefault(); update.mutate() }}>
+        <form onSubmit={(event) => { event.preventDefault(); trial.reset(); update.mutate() }}>
           <p className="muted">The configuration that serves now goes on until every worker serves the new one.</p>
           <Entities drafts={drafts} onChange={setDrafts} />
           <div className="form-foot">
             <Link className="button" href={href}>Cancel</Link>
-            <button type="button" disabled={trial.isPending} onClick={() => trial.mutate()}>Check</button>
+            <button type="button" disabled={trial.isPending} onClick={() => { update.reset(); trial.mutate() }}>Check</button>
             <button className="primary" type="submit" disabled={update.isPending}>{update.isPending ? 'Updating …' : 'Update'}</button>
           </div>
         </form>

@@ -1,23 +1,24 @@
 import { useQuery } from '@tanstack/react-query'
 import type { ReactNode } from 'react'
 import { type ApiRequest, run } from '../api'
+import { behindOf, type Fleet, WORKERS } from '../fleet'
 import { ago } from '../format'
 import { Empty, Failure, Head, Loading, Table } from '../kit'
 import { CopyAs } from '../kit/CopyAs'
 import type { Worker } from '../types'
 
-const REQUEST: ApiRequest = { method: 'GET', path: '/api/2.0/workers' }
+const REQUEST: ApiRequest = { method: 'GET', path: WORKERS }
 
 /** Which workers are connected, and how far each has followed. */
 export function WorkersPage(): ReactNode {
   const list = useQuery({
     queryKey: ['workers'],
-    queryFn: () => run<{ newest_revision: string; workers?: Worker[] }>(REQUEST),
+    queryFn: () => run<Fleet>(REQUEST),
     refetchInterval: 2000,
   })
   const workers = list.data?.workers ?? []
   const behind = workers.filter((worker) => !worker.up_to_date).length
-  const newest = Number(list.data?.newest_revision ?? 0)
+  const newest = list.data?.newest_revision ?? '0'
   return (
     <>
       <Head title="Workers"><CopyAs request={REQUEST} /></Head>
@@ -45,8 +46,7 @@ export function WorkersPage(): ReactNode {
   )
 }
 
-function Follows({ worker, newest }: { worker: Worker; newest: number }): ReactNode {
+function Follows({ worker, newest }: { worker: Worker; newest: string }): ReactNode {
   if (worker.up_to_date) return <span className="state success">Up to date</span>
-  const missing = newest - Number(worker.applied_revision)
-  return <span className="state warning">{missing} {missing === 1 ? 'revision' : 'revisions'} behind</span>
+  return <span className="state warning">{behindOf(worker, newest)}</span>
 }

@@ -1,20 +1,25 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
 import { Link } from 'wouter'
-import { endpointPath, HOST, queryPath, readText, run } from '../../api'
-import { ago, count, duration, percent, when } from '../../format'
+import { changed } from '../../address'
+import { endpointPath, get, HOST, query, queryPath, readText, run } from '../../api'
+import { ago, count, duration, percent, short, when } from '../../format'
 import { modelOf, shareOf, TASKS } from '../../entities'
 import { Copy, Dialog, Empty, Failure, Field, NEEDS_MANAGE, Table } from '../../kit'
 import { lazily } from '../../kit/Part'
 import { DeploymentProgress } from '../../kit/Progress'
 import { live, type Sample, samples } from '../../prometheus'
+import { recentOf, recentQuery, type Series } from '../../series'
 import { describeDeployment } from '../../state'
 import type { Endpoint, EndpointConfig, ServedEntity } from '../../types'
 import { tagsOf } from '../../tags'
+import { OF_ONE } from '../usageAddress'
 import { FailedUpdate } from './FailedUpdate'
 import { Split } from './Split'
 
 const Charts = lazily(() => import('./Charts').then((part) => part.Charts))
+
+const RECENT_MS = 15_000
 
 export function Overview({ endpoint, manages }: { endpoint: Endpoint; manages: boolean }): ReactNode {
   const metrics = useQuery({
@@ -139,6 +144,12 @@ function Active({ endpoint, config, entities, metrics, manages }: {
   metrics: Sample[]
   manages: boolean
 }): ReactNode {
+  const series = useQuery({
+    queryKey: ['series', endpoint.name, 'recent'],
+    queryFn: () => get<Series>(endpointPath(endpoint.name, '/metrics-series') + query(recentQuery(Date.now()))),
+    refetchInterval: RECENT_MS,
+  })
+  const recent = recentOf(series.data ?? { step_seconds: 60 }, series.dataUpdatedAt)
   const all = entities.reduce((sum, { name }) => sum + live(metrics, name).requests, 0)
   return (
     <section>
@@ -147,12 +158,24 @@ function Active({ endpoint, config, entities, metrics, manages }: {
         { title: 'Entity', cell: (entity) => <strong>{entity.name}</strong> },
         { title: 'Model', cell: (entity) => <><span>{modelOf(entity)}</span><small className="under-cell">{scaleOf(entity)}</small></> },
         { title: 'Share', number: true, cell: (entity) => <>{shareOf(config, entity.name)} %{all > 0 && <small className="under-cell">live {percent(live(metrics, entity.name).requests, all)}</small>}</> },
-        { title: 'Requests, last minute', number: true, cell: ({ name }) => count(live(metrics, name).requests) },
+        { title: 'Requests/min', number: true, cell: ({ name }) => count(live(metrics, name).requests) },
         { title: 'Failed', number: true, cell: ({ name }) => { const { failed, requests } = live(metrics, name); return percent(failed, requests) } },
-        { title: 'Median', number: true, cell: ({ name }) => { const { median } = live(metrics, name); return median === null ? '–' : `≤ ${duration(median)}` } },
+        { title: 'p95, 15 min', number: true, cell: ({ name }) => within(recent.get(name)?.within) },
+        { title: 'Tokens/s, 15 min', number: true, cell: ({ name }) => rate(recent.get(name)?.tokensPerSecond) },
         { title: 'State', cell: (entity) => <Deployment entity={entity} /> },
+        { title: '', cell: ({ name }) => <RequestsOf endpoint={endpoint.name} entity={name} manages={manages} /> },
       ]} />
       <Split key={config.config_version} endpoint={endpoint} entities={entities} manages={manages} />
     </section>
   )
+}
+
+const within = (time: number | null | undefined): string => (time == null ? '–' : `≤ ${duration(time)}`)
+const rate = (value: number | null | undefined): string => (value == null ? '–' : value < 10 ? value.toFixed(1) : short(Math.round(value)))
+
+/** Leads to the single requests that an entity answered. */
+function RequestsOf({ endpoint, entity, manages }: { endpoint: string; entity: string; manages: boolean }): ReactNode {
+  if (!manages) return <button type="button" className="small" disabled title={NEEDS_MANAGE}>Requests</button>
+  const href = `/endpoints/${encodeURIComponent(endpoint)}/usage?${changed(OF_ONE, '', { served_entity: entity })}`
+  return <Link className="button small" href={href} aria-label={`Requests of ${entity}`}>Requests</Link>
 }

@@ -5,11 +5,12 @@ import { endpointPath, get } from '../../api'
 import { duration, when } from '../../format'
 import { Empty, Failure, Loading, Table } from '../../kit'
 import { CopyAs } from '../../kit/CopyAs'
+import { Histogram } from '../../kit/Histogram'
 import { STAGES } from '../../kit/Progress'
 import { Waterfall } from '../../kit/Waterfall'
 import { describeDeployment, lookOfOutcome, lookOfWorker } from '../../state'
 import type { Rollout, RolloutEntity } from '../../types'
-import { has, phasesOf, spanOf, spread, stepsOf, taken } from '../../waterfall'
+import { binsOf, has, MOST_BARS, phasesOf, slowestFirst, spanOf, spread, stepsOf, taken } from '../../waterfall'
 
 const GOING_MS = 500
 // Those that were slowest; more of them are a list that nobody reads.
@@ -108,7 +109,8 @@ function Deployed({ entity }: { entity: RolloutEntity }): ReactNode {
 
 function Workers({ rollout }: { rollout: Rollout }): ReactNode {
   const [all, setAll] = useState(false)
-  const workers = rollout.workers ?? []
+  const workers = slowestFirst(rollout.workers ?? [])
+  const many = workers.length > MOST_BARS
   const { prepare, activate } = phasesOf(rollout, Date.now())
   const ended = rollout.phase === 'ENDED'
   if (workers.length === 0) {
@@ -124,6 +126,15 @@ function Workers({ rollout }: { rollout: Rollout }): ReactNode {
         {prepared && `Prepared within ${duration(prepared.most)}${half(prepared)}. `}
         {activated && `Active within another ${duration(activated.most)}${half(activated)}.`}
       </p>
+      {many && (
+        <>
+          <div className="chart-grid">
+            <Histogram label="Workers by time to prepare" bins={binsOf(prepare, workers.map(({ prepared_time: time }) => time))} />
+            {activate && <Histogram label="Workers by time to activate" bins={binsOf(activate, workers.map(({ active_time: time }) => time))} />}
+          </div>
+          <h3>{all ? `All ${workers.length}, the slowest first` : `The slowest ${SHOWN} of ${workers.length}`}</h3>
+        </>
+      )}
       <Table label="Workers" rows={all ? workers : workers.slice(0, SHOWN)} id={(worker) => worker.worker_id} columns={[
         { title: 'Worker', cell: (worker) => <><strong>{worker.worker_id}</strong>{worker.message && <small className="under-cell">{worker.message}</small>}</> },
         { title: 'State', cell: ({ state }) => <span className={`state ${lookOfWorker(state)}`}>{state}</span> },
