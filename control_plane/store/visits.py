@@ -1,7 +1,7 @@
 """Short transactions on a SQLite file, each with one visit to the thread that has its connection.
 
-Before: `database`. Beside: `engine`, whose connections are visited once for each statement, for the
-begin and for the commit: that costs several times as much as what is done there.
+Before: `database`. Beside: `sqlite_driver`, by which all else goes to a thread once for each
+statement and for the commit: that costs several times as much as what is done there.
 """
 
 import asyncio
