@@ -53,9 +53,13 @@ async def done(system: System, name: str, version: int) -> bool:
 
 
 async def all_healthy(system: System) -> bool:
-    """Tell whether Envoy sends requests to every worker."""
+    """Tell whether Envoy takes requests and sends them to every worker."""
     admin = HttpClient(Address.parse(_state(system)["envoy"]["admin"]))
-    return await healthy_workers(admin) == len(system.workers)
+    if await healthy_workers(admin) != len(system.workers):
+        return False
+    # One that has just started knows its workers before it listens.
+    public = HttpClient(Address.parse(system.url.removeprefix("http://")))
+    return (await public.call("GET", "/health")).ok
 
 
 def worker_address(system: System, name: str) -> Address:
