@@ -35,7 +35,8 @@ class Watchers:
     def __init__(self, count: int) -> None:
         self.count = count
         self._loaded = 0
-        # Number of watchers that acknowledged an endpoint's change, and when the last one did.
+        # Number of watchers that acknowledged a change, and when the last one did; by the
+        # endpoint's identifier, or the secret's name.
         self._acks: dict[str, int] = defaultdict(int)
         self._last_ack: dict[str, float] = {}
         self._moved = asyncio.Event()
@@ -46,21 +47,21 @@ class Watchers:
             self._moved.clear()
             await self._moved.wait()
 
-    def expect(self, endpoint_id: str) -> None:
-        """Forget what was noted about an endpoint: a change to it comes next."""
-        self._acks.pop(endpoint_id, None)
-        self._last_ack.pop(endpoint_id, None)
+    def expect(self, name: str) -> None:
+        """Forget what was noted about an endpoint or a secret: a change to it comes next."""
+        self._acks.pop(name, None)
+        self._last_ack.pop(name, None)
 
-    async def wait_acknowledged(self, endpoint_id: str, messages: int) -> float:
-        """Return when the last watcher acknowledged `messages` changes of an endpoint.
+    async def wait_acknowledged(self, name: str, messages: int) -> float:
+        """Return when the last watcher acknowledged `messages` changes of an endpoint or a secret.
 
         Returns:
             The time, as `time.perf_counter` tells it.
         """
-        while self._acks[endpoint_id] < self.count * messages:
+        while self._acks[name] < self.count * messages:
             self._moved.clear()
             await self._moved.wait()
-        return self._last_ack[endpoint_id]
+        return self._last_ack[name]
 
     async def watch(self, target: str, number: int) -> None:
         """Watch until cancelled."""
@@ -78,9 +79,12 @@ class Watchers:
             self._moved.set()
         elif response.HasField("delta"):
             await stream.write(_ack(response.delta.revision))
-            for endpoint in response.delta.endpoints:
-                self._acks[endpoint.id] += 1
-                self._last_ack[endpoint.id] = time.perf_counter()
+            delta = response.delta
+            changed = [endpoint.id for endpoint in delta.endpoints]
+            changed += [secret.name for secret in delta.rotated_secrets]
+            for name in changed:
+                self._acks[name] += 1
+                self._last_ack[name] = time.perf_counter()
             self._moved.set()
 
 
