@@ -17,7 +17,9 @@ from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.snapshots.rollout_driver import RolloutDriver
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.endpoints import records, rollout_records, rollouts
-from modelplane.control_plane.store.states import GroupPhase, Outcome
+from modelplane.control_plane.store.endpoints.rollout_records import RolloutRecord
+from modelplane.control_plane.store.endpoints.rollouts import RolloutState
+from modelplane.control_plane.store.states import GroupPhase, Outcome, Phase
 
 _ENDED = "ENDED"
 
@@ -49,7 +51,7 @@ class Rollouts:
                 going = None
             record = await rollout_records.find(session, key)
         if record and going:
-            record = replace(record, ended_ms=None)
+            record = _as_of(record, going)
         rollout = Rollout(
             config_version=version,
             phase=going.phase.upper() if going else _ENDED,
@@ -70,6 +72,14 @@ class Rollouts:
         manages = level_of(principal, endpoint.grants) is Level.CAN_MANAGE
         rollout.entities.extend(_shown(entities, manages=manages))
         return rollout
+
+
+def _as_of(record: RolloutRecord, going: RolloutState) -> RolloutRecord:
+    """Return what was noted of a rollout by the phase that it was in before: not what came since."""
+    record = replace(record, ended_ms=None)
+    if going.phase is Phase.PREPARING:
+        record = replace(record, activate_revision=None, prepared_ms=None)
+    return record
 
 
 def _shown(entities: Iterable[RolloutEntity], *, manages: bool) -> Iterable[RolloutEntity]:

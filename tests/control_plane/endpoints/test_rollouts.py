@@ -13,8 +13,9 @@ from modelplane.control_plane.endpoints.views import build_endpoint
 from modelplane.control_plane.errors import NotFound
 from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.snapshots.rollout_driver import Timeouts
-from modelplane.control_plane.store.database import Database
-from modelplane.control_plane.store.endpoints import changes, rollout_records
+from modelplane.control_plane.store.database import Database, Session
+from modelplane.control_plane.store.endpoints import changes, rollout_records, rollouts
+from modelplane.control_plane.store.endpoints.rollout_records import RolloutKey
 from modelplane.control_plane.store.endpoints.rollouts import RolloutState
 from tests.control_plane.configs import hosted_model, hosting_version
 from tests.control_plane.conftest import FakeClock
@@ -100,6 +101,30 @@ async def test_each_step_of_each_worker_is_told_live_and_stays(side: PushSide) -
         times = worker.prepared_time, ended.prepared_time, worker.active_time, ended.end_time
         assert sorted(times) == list(times)
     assert await stored(side, 1) == ended
+
+
+async def test_a_step_that_is_taken_meanwhile_is_told_next_time(
+    side: PushSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers = [await quiet_worker(side, name) for name in ("fast", "slow")]
+    await begin_rollout(side.database, "a")
+    find = rollouts.find_in_progress
+
+    async def find_and_step(session: Session, key: RolloutKey) -> RolloutState | None:
+        found = await find(session, key)
+        monkeypatch.undo()
+        for worker in workers:
+            await worker.ack((await worker.next()).delta.revision)
+        fast = workers[0]
+        await fast.ack((await fast.next()).delta.revision)
+        await until(side, 1, lambda one: states(one)["fast"] == "ACTIVE")
+        return found
+
+    monkeypatch.setattr(rollouts, "find_in_progress", find_and_step)
+    seen = await told(side, 1)
+    assert (seen.phase, states(seen)) == ("PREPARING", {"slow": "PREPARED", "fast": "PREPARED"})
+    assert not seen.HasField("prepared_time")
+    assert (await told(side, 1)).phase == "ACTIVATING"
 
 
 async def test_who_refused_and_why_is_told_and_stays(side: PushSide) -> None:
