@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import uvloop
 from prometheus_client import CollectorRegistry
 
+from modelplane.adapters.shared.garbage import tune_garbage_collection
 from modelplane.adapters.shared.telemetry import configure_logging, log_fields, serve_metrics
 from modelplane.control_plane.errors import StoreUnavailable
 from modelplane.control_plane.secrets.keyring import opened_keyring
@@ -35,6 +36,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 async def _run(settings: Settings) -> None:
+    tune_garbage_collection()
     registry = CollectorRegistry()
     host, _, port = settings.control_plane_metrics_listen.rpartition(":")
     serve_metrics(host, int(port), registry)
@@ -46,6 +48,8 @@ async def _run(settings: Settings) -> None:
         opened_keyring(settings) as keyring,
         serving(settings, keyring, registry) as ports,
     ):
+        # Nor what has been loaded since.
+        tune_garbage_collection()
         _log.info("serving", extra=log_fields(api_port=ports.api, snapshot_port=ports.snapshot))
         await stop.wait()
         for number in (signal.SIGTERM, signal.SIGINT):

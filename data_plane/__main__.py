@@ -9,13 +9,13 @@ from collections.abc import Sequence
 import uvloop
 from prometheus_client import REGISTRY
 
+from modelplane.adapters.shared.garbage import tune_garbage_collection
 from modelplane.adapters.shared.probes import Probes
 from modelplane.adapters.shared.telemetry import configure_logging, log_fields, serve_metrics
 from modelplane.data_plane.process import (
     new_clocks,
     raise_file_limit,
     slice_threads,
-    tune_garbage_collection,
     wall_ms,
 )
 from modelplane.data_plane.server import running_worker

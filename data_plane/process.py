@@ -1,10 +1,9 @@
-"""What a worker's process gives it: clocks, chance, files, and a garbage collector that keeps away.
+"""What a worker's process gives it: clocks, chance, files, and turns between its threads.
 
 Used by the composition root, `__main__.py`; who waits, measures or draws lots is given `Clocks`.
 """
 
 import asyncio
-import gc
 import resource
 import sys
 import time
@@ -12,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
 
-_COLLECT_AFTER_ALLOCATIONS = 50_000
 # Python's own is 5 ms.
 _SWITCH_SECONDS = 0.0005
 
@@ -45,15 +43,6 @@ def wall_ms() -> float:
 def cpu_seconds() -> float:
     """Return for how long this thread has had a processor, seconds."""
     return time.thread_time()
-
-
-def tune_garbage_collection() -> None:
-    """Collect rarely, and never what exists by now."""
-    # A request leaves no cycles behind, so collecting after every 700 allocations finds nothing
-    # and costs an eighth of the worker's time; what is imported by now lives for ever.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER_ALLOCATIONS)
 
 
 def slice_threads() -> None:
