@@ -23,7 +23,12 @@ from sqlmodel import col, insert, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from modelplane.control_plane.errors import ReportTooLong, StoreUnavailable, TooManyCalls
-from modelplane.control_plane.store.engine import async_url, create_engine, create_report_engine
+from modelplane.control_plane.store.engine import (
+    async_url,
+    create_engine,
+    create_report_engine,
+    reading,
+)
 from modelplane.control_plane.store.faults import (
     is_conflict,
     is_outage,
@@ -159,6 +164,7 @@ class Database:
         self.url = async_url(url)
         self.is_postgresql = self.url.startswith("postgresql")
         self.engine = create_engine(self.url, is_postgresql=self.is_postgresql)
+        self._reading = reading(self.engine, is_postgresql=self.is_postgresql)
         self._report_engine = create_report_engine(
             self.url,
             is_postgresql=self.is_postgresql,
@@ -200,7 +206,7 @@ class Database:
         with self._translated_errors():
             async with (
                 asyncio.timeout(seconds or self._seconds),
-                Session(self.engine, expire_on_commit=False) as session,
+                Session(self._reading, expire_on_commit=False) as session,
             ):
                 yield session
 

@@ -9,7 +9,9 @@ from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext, make_url
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from modelplane.control_plane.store.faults import is_unwritable
 from modelplane.control_plane.store.sqlite_driver import Begin, module
@@ -20,6 +22,8 @@ _POOL_OVERFLOW = 10
 # Whoever gets no connection within this time is told that the database does not answer.
 POOL_SECONDS = 5.0
 _CONNECT_SECONDS = 5
+# After such a rest a connection is tried before somebody gets it.
+_REST_SECONDS = 10.0
 # Instructions of SQLite's machine between two looks at the clock: some milliseconds.
 _LOOK_INSTRUCTIONS = 100_000
 
@@ -86,14 +90,44 @@ def _engine(
 ) -> AsyncEngine:
     if is_postgresql:
         arguments = {"timeout": _CONNECT_SECONDS, "server_settings": server}
-        return create_async_engine(
-            make_url(url), pool_pre_ping=True, connect_args=arguments, **options
-        )
+        engine = create_async_engine(make_url(url), connect_args=arguments, **options)
+        event.listen(engine.sync_engine, "checkin", _note_rest)
+        event.listen(engine.sync_engine, "checkout", _replace_broken)
+        return engine
     engine = create_async_engine(url, module=module(), **options)
     event.listen(engine.sync_engine, "connect", configure_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     event.listen(engine.sync_engine, "handle_error", _give_up_unwritable)
     return engine
+
+
+def reading(engine: AsyncEngine, *, is_postgresql: bool) -> AsyncEngine:
+    """Return the same connections for what only reads.
+
+    PostgreSQL shows each statement what is committed by then, in a transaction or not: to begin one
+    and to end it would take it two more answers.
+    """
+    return engine.execution_options(isolation_level="AUTOCOMMIT") if is_postgresql else engine
+
+
+def _note_rest(_connection: object, record: ConnectionPoolEntry) -> None:
+    record.info["rests_since"] = time.monotonic()
+
+
+def _replace_broken(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:  # noqa: ANN401 - driver's own type
+    """Give nobody a connection that has ended meanwhile.
+
+    Its socket tells, unless something on the way has dropped it in silence for its long rest: then
+    the server is asked, which takes three answers of it.
+    """
+    rests_since = record.info.get("rests_since", float("inf"))
+    try:
+        if time.monotonic() - rests_since > _REST_SECONDS:
+            connection.ping()
+    except connection.dbapi.Error as error:
+        raise DisconnectionError from error
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
 
 
 def _limit_sqlite(engine: AsyncEngine, seconds: float) -> None:

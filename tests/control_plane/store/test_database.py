@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import os
+import socket
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from modelplane.control_plane.errors import ReportTooLong, StoreUnavailable, TooManyCalls
 from modelplane.control_plane.store import database as database_module
-from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store import engine
+from modelplane.control_plane.store.database import Database, Session
 from modelplane.control_plane.store.events import read_events
 from modelplane.control_plane.store.faults import is_conflict, is_outage
 from modelplane.control_plane.store.states import EventKind
@@ -101,6 +103,47 @@ async def test_sessions_fail_clearly_while_the_server_is_away_and_work_again_aft
         await _ask(database)
     finally:
         await database.aclose()
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_what_reads_from_postgresql_takes_it_one_answer(database: Database) -> None:
+    await _ask(database)
+    async with database.read() as session:
+        connection = await _driver(session)
+    said: list[str] = []
+    connection.add_query_logger(lambda query: said.append(query.query))
+    await _ask(database)
+    # The driver tells of all but what is prepared, and a moment later.
+    await asyncio.sleep(0)
+    assert said == []
+    async with database.write() as transaction:
+        await (await transaction.session.connection()).execute(text("SELECT 1"))
+    await asyncio.sleep(0)
+    assert [query.split()[0] for query in said] == ["BEGIN", "COMMIT;"]
+
+
+@pytest.mark.parametrize("rests", ["shortly", "long"])
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_nobody_gets_a_connection_that_has_ended(
+    database: Database, monkeypatch: pytest.MonkeyPatch, rests: str
+) -> None:
+    async with database.read() as session:
+        connection = await _driver(session)
+    if rests == "shortly":
+        # As the server ends it, which its socket tells.
+        await connection.close()
+    else:
+        # As something on the way drops it, which only a try tells.
+        monkeypatch.setattr(engine, "_REST_SECONDS", -1.0)
+        connection._transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+    await _ask(database)
+    async with database.read() as session:
+        assert await _driver(session) is not connection
+
+
+async def _driver(session: Session) -> asyncpg.Connection:
+    raw = await (await session.connection()).get_raw_connection()
+    return raw.driver_connection
 
 
 async def test_a_rush_for_connections_is_refused_as_an_outage(
