@@ -80,13 +80,13 @@ async def start_push(
         database.on_commit(hint)
     for hint in (rollout.hint, watchers.wake_all):
         cache.on_change(hint)
-    watchers.on_move(rollout.hint)
+    watchers.on_move(rollout.moved)
     background.begin(feed.run, partial(rollout.run, grace_seconds), laggards.run, changes.run)
     if isinstance(peers, PostgresqlPeers):
         cache.on_change(peers.hint)
         watchers.on_move(peers.hint)
         hints = [feed.hint, rollout.hint, changes.hint]
-        background.begin(peers.run, partial(_listen, database, hints, [rollout.hint]))
+        background.begin(peers.run, partial(_listen, database, hints, [rollout.moved]))
         background.at_end(peers.leave)
     workers = Workers(replica_id, cache, watchers, peers)
     return Push(cache, feed, watchers, rollout, workers, changes)

@@ -7,11 +7,11 @@ newer revision of the endpoint without one. Before: `rollout_driver`, with each 
 """
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from modelplane.control_plane.clock import Clock
 from modelplane.control_plane.snapshots.watchers import Watchers
-from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.database import Database, Session
 from modelplane.control_plane.store.endpoints import refusals, rollouts
 from modelplane.control_plane.store.endpoints.refusals import StoredRefusal
 from modelplane.control_plane.store.replicas import WorkerProgress
@@ -29,11 +29,30 @@ class Peers(Protocol):
         """Return the progress of each other live replica."""
 
 
+class Seen(NamedTuple):
+    """What was read of all endpoints at one time.
+
+    Attributes:
+        refused: What workers refuse.
+        unready: Whether there is an endpoint that gets ready as workers follow.
+        applied: Revision that a worker has applied and by which one is; None: there is none yet.
+    """
+
+    refused: list[StoredRefusal]
+    unready: bool
+    applied: int | None
+
+    @property
+    def awaits_workers(self) -> bool:
+        """Whether anything changes when workers follow."""
+        return self.unready or bool(self.refused)
+
+
 class Readiness:
     """Judges by what the workers have acknowledged and refused.
 
     Attributes:
-        refused: How many endpoints were to serve what a worker refuses, at the last step.
+        refused: How many endpoints were to serve what a worker refuses, at the last look.
     """
 
     def __init__(
@@ -64,18 +83,24 @@ class Readiness:
         # Since when this replica has no worker; None: it has one.
         self._alone_since_ms: int | None = None
 
-    async def step(self) -> None:
-        """Correct what is no longer true."""
+    async def look(self, session: Session) -> Seen:
+        """Return what may not be true any longer."""
+        unready = await rollouts.has_unready(session)
         fastest = self._watchers.fastest()
-        async with self._database.read() as session:
-            unready = await rollouts.has_unready(session, fastest)
-            refused = await refusals.read_all(session)
-        self.refused = len(refused)
-        if unready:
+        return Seen(
+            refused=await refusals.read_all(session),
+            unready=unready,
+            applied=fastest if unready and await rollouts.has_unready(session, fastest) else None,
+        )
+
+    async def correct(self, seen: Seen) -> None:
+        """Correct what is no longer true."""
+        self.refused = len(seen.refused)
+        if seen.applied is not None:
             async with self._database.write() as transaction:
-                await rollouts.mark_ready(transaction, fastest)
-        await self._take_back(refused)
-        await self._ask_again(refused)
+                await rollouts.mark_ready(transaction, seen.applied)
+        await self._take_back(seen.refused)
+        await self._ask_again(seen.refused)
         await self._note_absence()
 
     async def _take_back(self, refused: list[StoredRefusal]) -> None:

@@ -116,6 +116,8 @@ class RolloutDriver:
         # When this replica first saw a phase of a rollout.
         self._seen_ms: dict[tuple[str, int, Phase], int] = {}
         self._hinted = asyncio.Event()
+        # Whether it matters here that workers move: not where no rollout is in progress.
+        self._awaits_workers = True
         # A step was taken; a worker moved.
         self._stepped = Signal()
         self._moved = Signal()
@@ -126,8 +128,14 @@ class RolloutDriver:
         return self._readiness.refused
 
     def hint(self) -> None:
-        """Look now: something was committed, or a worker moved."""
+        """Look now: something was committed."""
         self._hinted.set()
+        self._moved.send()
+
+    def moved(self) -> None:
+        """Look now if that matters: a worker came, went or followed."""
+        if self._awaits_workers:
+            self._hinted.set()
         self._moved.send()
 
     async def run(self, hold_seconds: float = 0.0) -> None:
@@ -149,16 +157,22 @@ class RolloutDriver:
 
     async def step(self) -> bool:
         """Take every step that can be taken now; return whether a rollout waits for workers."""
-        await self._readiness.step()
+        # Until it is known that nothing does: a worker may move while this looks.
+        self._awaits_workers = True
         async with self._database.read() as session:
+            seen = await self._readiness.look(session)
             pending = await rollouts.read_rollouts(session)
+        await self._readiness.correct(seen)
         now_ms = self._steady()
         self._seen_ms = {rollout.key: self._seen_ms.get(rollout.key, now_ms) for rollout in pending}
         await self.history.follow({rollout.version_key for rollout in pending})
-        others = await self.peers.others() if pending else []
+        # Nothing is decided while this replica's own workers have time left to follow.
+        is_due = any(self._is_due(rollout, now_ms) for rollout in pending)
+        others = await self.peers.others() if is_due else None
         # Each of them, not only until the first that does.
-        waiting = [await self._step_one(rollout, others) for rollout in pending]
-        return any(waiting)
+        waiting = any([await self._step_one(one, others, now_ms) for one in pending])
+        self._awaits_workers = waiting or seen.awaits_workers
+        return waiting
 
     def deadline_ms(self, rollout: RolloutState, *, starts: bool) -> int | None:
         """Return when a phase is given up, milliseconds since the epoch; None: nobody knows yet.
@@ -217,12 +231,24 @@ class RolloutDriver:
         fields = {"revision": revision, "workers": late or "of another replica"}
         _log.warning("answered before all workers followed", extra=log_fields(**fields))
 
-    async def _step_one(self, rollout: RolloutState, others: list[WorkerProgress]) -> bool:
+    def _is_acknowledged(self, rollout: RolloutState, others: list[WorkerProgress] | None) -> bool:
+        """Tell whether all workers have followed; what was not asked of others is not assumed."""
+        if others is None or self._watchers.behind(rollout.revision):
+            return False
+        return all_at(others, rollout.revision)
+
+    def _is_due(self, rollout: RolloutState, now_ms: int) -> bool:
+        limits = self._timeouts
+        age_ms = now_ms - self._seen_ms[rollout.key]
+        late = age_ms > min(limits.prepare_ms, limits.activate_ms)
+        return late or not self._watchers.behind(rollout.revision)
+
+    async def _step_one(
+        self, rollout: RolloutState, others: list[WorkerProgress] | None, now_ms: int
+    ) -> bool:
         """Take the step of a rollout that can be taken; return whether it waits for workers."""
-        age_ms = self._steady() - self._seen_ms[rollout.key]
-        acknowledged = not self._watchers.behind(rollout.revision) and (
-            all_at(others, rollout.revision)
-        )
+        age_ms = now_ms - self._seen_ms[rollout.key]
+        acknowledged = self._is_acknowledged(rollout, others)
         if rollout.phase is Phase.PREPARING:
             late = age_ms > self._timeouts.prepare_ms
             if await self._awaits_groups(rollout, age_ms) and (acknowledged or not late):
@@ -232,9 +258,9 @@ class RolloutDriver:
         late_ms = age_ms - self._timeouts.activate_ms
         if not acknowledged and late_ms > 0:
             self._drop(rollout)
-            acknowledged = all_at(others, rollout.revision) or late_ms > _OTHERS_GRACE_MS
+            acknowledged = self._is_acknowledged(rollout, others) or late_ms > _OTHERS_GRACE_MS
         if acknowledged:
-            ready = len(self._watchers) + sum(other.workers for other in others) > 0
+            ready = len(self._watchers) + sum(other.workers for other in others or ()) > 0
             async with self._database.write() as transaction:
                 await rollouts.complete(transaction, rollout, ready=ready, now_ms=self._clock())
             self._stepped.send()

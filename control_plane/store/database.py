@@ -51,6 +51,10 @@ CHANNEL = "modelplane_events"
 # In a hint, after its sender: only the progress of workers has changed.
 MOVED = "moved"
 _NOTIFY = text("SELECT pg_notify(:channel, :what)")
+# How far workers are is told anew where it is lost: its commit waits for no disk.
+_NOTIFY_MOVED = text(
+    "SELECT set_config('synchronous_commit', 'off', true), pg_notify(:channel, :what)"
+)
 
 # A transaction that takes longer is given up, whatever it waits for: a connection, a lock, a server
 # that is there but says nothing. Each is a few statements on a few rows.
@@ -305,9 +309,10 @@ class Database:
 
     async def _notify(self, transaction: Transaction) -> None:
         if transaction.hint or transaction.moved:
-            what = self.id if transaction.hint else f"{self.id} {MOVED}"
-            values = {"channel": CHANNEL, "what": what}
-            await transaction.session.exec(_NOTIFY, params=values)  # type: ignore[call-overload]
+            moved = not transaction.hint
+            values = {"channel": CHANNEL, "what": f"{self.id} {MOVED}" if moved else self.id}
+            notify = _NOTIFY_MOVED if moved else _NOTIFY
+            await transaction.session.exec(notify, params=values)  # type: ignore[call-overload]
 
     @contextmanager
     def _translated_errors(self) -> Iterator[None]:

@@ -4,6 +4,7 @@ Each transition names the phase and version that it starts from and does nothing
 replica was faster, so any number of replicas may drive the same rollout.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -170,15 +171,15 @@ async def fail(
     return True
 
 
-async def has_unready(session: Session, acked_revision: int) -> bool:
-    """Tell whether `mark_ready` would find an endpoint."""
-    query = select(EndpointRow.id).where(*_applied_but_unready(acked_revision)).limit(1)
+async def has_unready(session: Session, acked_revision: int | None = None) -> bool:
+    """Tell whether `mark_ready` would find an endpoint; without a revision: at any."""
+    query = select(EndpointRow.id).where(*_unready(acked_revision)).limit(1)
     return (await session.exec(query)).first() is not None
 
 
 async def mark_ready(transaction: Transaction, acked_revision: int) -> None:
     """Mark the endpoints whose active version is part of a revision that a worker has applied."""
-    applied = update(EndpointRow).where(*_applied_but_unready(acked_revision)).values(ready=True)
+    applied = update(EndpointRow).where(*_unready(acked_revision)).values(ready=True)
     await _note_changed(transaction, applied)
 
 
@@ -200,14 +201,13 @@ async def _note_changed(transaction: Transaction, statement: Update) -> None:
         await change_log.note_all(transaction, ids)
 
 
-def _applied_but_unready(acked_revision: int) -> tuple[ColumnElement[bool], ...]:
-    return (
-        col(EndpointRow.ready).is_(False),
-        col(EndpointRow.active_version).is_not(None),
-        col(EndpointRow.phase) == Phase.SETTLED,
-        col(EndpointRow.activated_revision) <= acked_revision,
-        ~refusals.unserved(),
-    )
+def _unready(acked_revision: int | None) -> Iterator[ColumnElement[bool]]:
+    yield col(EndpointRow.ready).is_(False)
+    yield col(EndpointRow.active_version).is_not(None)
+    yield col(EndpointRow.phase) == Phase.SETTLED
+    if acked_revision is not None:
+        yield col(EndpointRow.activated_revision) <= acked_revision
+    yield ~refusals.unserved()
 
 
 def _is_pending() -> ColumnElement[bool]:

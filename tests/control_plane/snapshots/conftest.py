@@ -279,12 +279,12 @@ async def push_side(
         database.on_commit(feed.hint)
         cache.on_change(watchers.wake_all)
         cache.on_change(rollout.hint)
-        watchers.on_move(rollout.hint)
+        watchers.on_move(rollout.moved)
         loops = [feed.run(), rollout.run()]
         if isinstance(peers, PostgresqlPeers):
             cache.on_change(peers.hint)
             watchers.on_move(peers.hint)
-            loops += [peers.run(), listen(database, [feed.hint, rollout.hint], [rollout.hint])]
+            loops += [peers.run(), listen(database, [feed.hint, rollout.hint], [rollout.moved])]
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         for task in [tasks.create_task(loop) for loop in loops]:
             stack.callback(task.cancel)

@@ -1,6 +1,7 @@
 """Rollouts in two phases: who is asked, who can stop one, and what happens when nobody answers."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,12 @@ from modelplane.control_plane.clock import system_clock
 from modelplane.control_plane.rollout import answered_early
 from modelplane.control_plane.snapshots import rollout_driver
 from modelplane.control_plane.snapshots.rollout_driver import Timeouts
-from modelplane.control_plane.store.database import Database
+from modelplane.control_plane.store.database import Database, Session
+from modelplane.control_plane.store.endpoints import rollouts
+from modelplane.control_plane.store.endpoints.rollouts import RolloutState
+from modelplane.control_plane.store.hosting import groups
 from modelplane.control_plane.store.migrate import migrate
+from modelplane.control_plane.store.replicas import WorkerProgress
 from modelplane.control_plane.store.states import EventKind, LastUpdate, Phase
 from modelplane.control_plane.store.tables import EndpointRow
 from tests.control_plane.snapshots.conftest import (
@@ -93,6 +98,67 @@ async def test_every_worker_prepares_before_any_activates(side: PushSide) -> Non
     await side.rollout.wait_settled("id-a")
     row = await read_endpoint(side.database, "a")
     assert (row.phase, row.active_version, row.ready) == (Phase.SETTLED, 1, True)
+
+
+async def test_a_worker_that_moves_is_looked_at_only_where_something_waits(
+    side: PushSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await side.follower("w1")
+    await begin_rollout(side.database, "a")
+    await side.rollout.wait_settled("id-a")
+    monkeypatch.setattr(rollout_driver, "_IDLE_SECONDS", 60.0)
+    looks = 0
+    step = side.rollout.step
+
+    async def counted() -> bool:
+        nonlocal looks
+        looks += 1
+        return await step()
+
+    # What was told of before has been looked at by then.
+    while not (await read_endpoint(side.database, "a")).ready or await step():
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    monkeypatch.setattr(side.rollout, "step", counted)
+    for _ in range(10):
+        side.rollout.moved()
+        await asyncio.sleep(0.005)
+    assert looks == 0
+    await begin_rollout(side.database, "a")
+    await eventually(lambda: looks > 2)
+
+
+async def test_what_others_say_is_asked_before_it_counts(
+    side: PushSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = await settled_worker(side, "w1")
+    read, pending = rollouts.read_rollouts, 0
+
+    async def read_hosted(session: Session) -> list[RolloutState]:
+        nonlocal pending
+        found = await read(session)
+        pending = len(found)
+        return [replace(one, group_ids=("group",)) for one in found]
+
+    async def follow(*_: object) -> list[object]:
+        # The worker of this replica, while the groups of the first are read; no other one does.
+        if pending == 2:
+            for watcher in side.watchers:
+                side.watchers.acknowledge(watcher, side.cache.revision)
+        return []
+
+    async def others() -> list[WorkerProgress]:
+        return [WorkerProgress(workers=1, acked_revision=0)]
+
+    monkeypatch.setattr(rollouts, "read_rollouts", read_hosted)
+    monkeypatch.setattr(groups, "load", follow)
+    monkeypatch.setattr(side.rollout.peers, "others", others)
+    for name in ("a", "b"):
+        await begin_rollout(side.database, name)
+        await worker.next()
+    for _ in range(3):
+        await side.rollout.step()
+    assert (await read_endpoint(side.database, "b")).phase == Phase.PREPARING
 
 
 async def test_a_refusal_fails_the_update_and_the_old_version_serves(side: PushSide) -> None:
