@@ -9,24 +9,17 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-import grpc
 from modelserving.worker.v1.snapshot_service_pb2 import (
+    DESCRIPTOR,
     Ack,
     Hello,
     WatchConfigRequest,
     WatchConfigResponse,
 )
-from modelserving.worker.v1.snapshot_service_pb2_grpc import SnapshotServiceStub
 
-from modelplane.adapters.shared.rpc.sizes import MAX_MESSAGE_BYTES
+from bench.watch_stream import WatchStream
 
-_Stream = grpc.aio.StreamStreamCall[WatchConfigRequest, WatchConfigResponse]
-MESSAGE_OPTIONS = (("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),)
-_OPTIONS = (
-    *MESSAGE_OPTIONS,
-    # Else all channels of a process share one connection.
-    ("grpc.use_local_subchannel_pool", 1),
-)
+_METHOD = f"/{DESCRIPTOR.services_by_name['SnapshotService'].full_name}/WatchConfig"
 
 
 class Watchers:
@@ -64,21 +57,31 @@ class Watchers:
         return self._last_ack[name]
 
     async def watch(self, target: str, number: int) -> None:
-        """Watch until cancelled."""
-        async with grpc.aio.insecure_channel(target, options=_OPTIONS) as channel:
-            stream = SnapshotServiceStub(channel).WatchConfig()
-            hello = Hello(worker_id=f"bench-{number}", build="bench", takes_secrets=True)
-            await stream.write(WatchConfigRequest(hello=hello))
-            async for response in stream:
-                await self._take(stream, response)
+        """Watch until cancelled.
 
-    async def _take(self, stream: _Stream, response: WatchConfigResponse) -> None:
+        Raises:
+            ConnectionError: The control plane has ended the stream.
+        """
+        host, _, port = target.rpartition(":")
+        loop = asyncio.get_running_loop()
+        _, stream = await loop.create_connection(
+            lambda: WatchStream(self._take, _METHOD), host, int(port)
+        )
+        try:
+            hello = Hello(worker_id=f"bench-{number}", build="bench", takes_secrets=True)
+            stream.send(WatchConfigRequest(hello=hello).SerializeToString())
+            await stream.closed
+        finally:
+            stream.close()
+
+    def _take(self, stream: WatchStream, message: bytes) -> None:
+        response = WatchConfigResponse.FromString(message)
         if response.HasField("snapshot") and response.snapshot.last:
-            await stream.write(_ack(response.snapshot.revision))
+            stream.send(_ack(response.snapshot.revision))
             self._loaded += 1
             self._moved.set()
         elif response.HasField("delta"):
-            await stream.write(_ack(response.delta.revision))
+            stream.send(_ack(response.delta.revision))
             delta = response.delta
             changed = [endpoint.id for endpoint in delta.endpoints]
             changed += [secret.name for secret in delta.rotated_secrets]
@@ -108,5 +111,5 @@ async def watching(targets: Sequence[str], count: int) -> AsyncIterator[Watchers
             task.cancel()
 
 
-def _ack(revision: int) -> WatchConfigRequest:
-    return WatchConfigRequest(ack=Ack(revision=revision))
+def _ack(revision: int) -> bytes:
+    return WatchConfigRequest(ack=Ack(revision=revision)).SerializeToString()
