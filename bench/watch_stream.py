@@ -7,6 +7,7 @@ those of RFC 7541 without a table, messages those of gRPC over HTTP/2.
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _RESET, _SETTINGS, _PING, _GOAWAY, _WINDOW = 0, 1, 3, 4, 6, 7, 8
@@ -41,8 +42,8 @@ class WatchStream(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Open the stream."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # That of uvloop is of no class of asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
         window = b"\x00\x04" + _WINDOW_BYTES.to_bytes(4)
         headers = {
             ":method": "POST",
@@ -52,7 +53,7 @@ class WatchStream(asyncio.Protocol):
             "content-type": "application/grpc",
             "te": "trailers",
         }
-        transport.write(
+        self._transport.write(
             _PREFACE
             + _frame(_SETTINGS, 0, 0, window)
             + _frame(_WINDOW, 0, 0, (_WINDOW_BYTES - _FIRST_WINDOW_BYTES).to_bytes(4))
