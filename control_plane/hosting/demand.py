@@ -6,7 +6,7 @@ Before: `snapshots.servicer` hands it over. After: `scaling`, `store.hosting.dem
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 from modelserving.worker.v1 import hosting_pb2
@@ -37,6 +37,8 @@ class DemandIntake:
         clock: SharedClock,
         group_of: Callable[[str], ReplicaGroup | None],
         registry: CollectorRegistry,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """Keep the collaborators.
 
@@ -45,7 +47,9 @@ class DemandIntake:
             clock: The time.
             group_of: Returns what workers are told of a group now.
             registry: Where the metrics go.
+            sleep: Waits for seconds.
         """
+        self._sleep = sleep
         self._database = database
         self._clock = clock
         self._group_of = group_of
@@ -105,7 +109,7 @@ class DemandIntake:
                 _log.warning("demand not stored", extra=log_fields(error=str(error)))
                 self._told = {**told, **self._told}
                 self._hinted.set()
-            await asyncio.sleep(_STORE_SECONDS)
+            await self._sleep(_STORE_SECONDS)
 
     async def _start(self, woken: Mapping[str, float]) -> None:
         async with self._database.write() as transaction:

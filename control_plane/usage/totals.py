@@ -15,7 +15,7 @@ from modelplane.control_plane.errors import ReportTooLong, StoreUnavailable, Too
 from modelplane.control_plane.store.database import Database
 from modelplane.control_plane.store.states import TotalState
 from modelplane.control_plane.store.usage import totals
-from modelplane.control_plane.store.usage.margin_sums import sum_margins
+from modelplane.control_plane.store.usage.margin_sums import NO_MARGINS, sum_margins
 from modelplane.control_plane.store.usage.margins import store_margins
 from modelplane.control_plane.store.usage.periods import DAY_MS, HOUR_MS, Period
 from modelplane.control_plane.store.usage.totals import Mark
@@ -106,26 +106,33 @@ class UsageTotals:
         of_hours = period.length_ms == DAY_MS and all(
             _tells(marks.get(hour)) for hour in _hours(period)
         )
-        is_postgresql = self._database.is_postgresql
+        kept: bool | None = None
         # An older release's totals have no latencies.
         if state is TotalState.CHANGED or (state is TotalState.TOTALS and not told):
             async with self._database.report() as session:
                 sums = await totals.sum_period(
-                    session, period, of_hours=of_hours, is_postgresql=is_postgresql
+                    session, period, of_hours=of_hours, is_postgresql=self._database.is_postgresql
                 )
             async with self._database.write() as transaction:
                 state = await totals.store_totals(transaction, period, changes, sums)
+                if not sums:
+                    # Most hours of a small deployment: nothing has to be asked for once more.
+                    kept = await store_margins(transaction, period, changes, NO_MARGINS)
             told = state is not TotalState.CHANGED
+        if kept is None:
+            kept = await self._make_margins(period, changes, state)
+        marks[period] = Mark(changes, state, kept, told)
+
+    async def _make_margins(self, period: Period, changes: int, state: TotalState) -> bool:
         async with self._database.report() as session:
             margins = await sum_margins(
                 session,
                 period,
                 of_totals=state is TotalState.TOTALS,
-                is_postgresql=is_postgresql,
+                is_postgresql=self._database.is_postgresql,
             )
         async with self._database.write() as transaction:
-            kept = await store_margins(transaction, period, changes, margins)
-        marks[period] = Mark(changes, state, kept, told)
+            return await store_margins(transaction, period, changes, margins)
 
 
 def _tells(hour: Mark | None) -> bool:

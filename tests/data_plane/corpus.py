@@ -195,7 +195,9 @@ REFUSED: dict[str, Case] = {
     "unknown model": chat(HELLO, model="unknown"),
     "wrong key": chat(HELLO, model="locked"),
     "provider: 400": changed(chat(HELLO), fault={"status": 400}),
-    "provider: 429": changed(chat(HELLO), fault={"status": 429, "retry_after": 9}),
+    # A pause that is longer than a call waits, and none that is asked for: those are short.
+    "provider: 429": changed(chat(HELLO), fault={"status": 429, "retry_after": 11}),
+    "provider: 429, tried again": changed(chat(HELLO), fault={"status": 429}),
     "provider: 500": changed(chat(HELLO), fault={"status": 500}),
     "provider: 503": changed(complete("a"), fault={"status": 503}),
     "provider: quota": changed(

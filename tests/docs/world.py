@@ -144,7 +144,6 @@ def running_world(directory: Path, fleet: Fleet) -> Iterator[World]:
         "MODELPLANE_UPSTREAM_ORIGINS": ",".join(f"{one}={two}" for one, two in pairs.items()),
         # Nothing that matters is in flight when a deployment ends.
         "MODELPLANE_DRAIN_SECONDS": "1",
-        "MODELPLANE_NOTICE_SECONDS": "0.1",
         "MODELPLANE_FOUNDATION_MODELS": "default",
     }
     chat = {

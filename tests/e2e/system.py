@@ -28,6 +28,8 @@ _SETTINGS = {
     "MODELPLANE_ALLOWED_UPSTREAMS": "127.0.0.1",
     # Tests of failures share upstreams, which must not be left alone for them.
     "MODELPLANE_CIRCUIT_FAILURES": "0",
+    # Nobody calls when a deployment ends.
+    "MODELPLANE_NOTICE_SECONDS": "0.1",
 }
 _STOP_SECONDS = 120.0
 _SOON_SECONDS = 120.0

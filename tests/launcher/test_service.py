@@ -21,6 +21,13 @@ from tests.ports import free_port
 HELLO = pb.Hello(launcher_id="me", pool="default", backend="local", build="1")
 
 
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let it report more than once in a second: what counts is what it tells, one by one."""
+    monkeypatch.setattr(service_module, "_REPORT_SECONDS", 0.1)
+    monkeypatch.setattr(service_module, "_LOG_SECONDS", 0.1)
+
+
 class Plane(pb_grpc.LauncherServiceServicer):
     """A control plane that tells what a test lets it, and keeps what it hears."""
 
@@ -92,7 +99,7 @@ async def synced(here: Machine, *planes: Plane) -> AsyncIterator[Service]:
                 await plane.server.stop(None)
 
 
-async def test_it_introduces_itself_and_reports_each_second(tmp_path: Path) -> None:
+async def test_it_introduces_itself_and_reports_again_and_again(tmp_path: Path) -> None:
     plane = Plane()
     async with machine(tmp_path) as here, synced(here, plane):
         await here.until(lambda: len(plane.reports) >= 3)
@@ -116,10 +123,7 @@ async def test_it_knows_whether_a_control_plane_answers_and_what_should_run(tmp_
         await here.until(lambda: not service.is_connected)
 
 
-async def test_what_is_desired_runs_and_each_change_is_told_with_its_log(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(service_module, "_LOG_SECONDS", 0.1)
+async def test_what_is_desired_runs_and_each_change_is_told_with_its_log(tmp_path: Path) -> None:
     plane = Plane()
     async with machine(tmp_path) as here, synced(here, plane):
         may_go_on = tmp_path / "may-go-on"

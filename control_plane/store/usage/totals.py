@@ -21,7 +21,7 @@ from modelplane.control_plane.store.upsert import insert as insert_or
 from modelplane.control_plane.store.usage.margin_sums import compact
 from modelplane.control_plane.store.usage.margins import WORTH, are_known
 from modelplane.control_plane.store.usage.periods import DAY_MS, HOUR_MS, Period
-from modelplane.control_plane.store.usage.sources import ROWS, TOTALS, TableSource, bounds
+from modelplane.control_plane.store.usage.sources import ROWS, TOTALS, TableSource
 from modelplane.control_plane.store.usage.tables import (
     UsageMarginRow,
     UsagePeriodRow,
@@ -128,11 +128,9 @@ async def sum_period(
     session: Session, period: Period, *, of_hours: bool, is_postgresql: bool
 ) -> list[TotalValues]:
     """Return the totals of a period: of its queries, or of its hours, which all have theirs."""
-    source = TOTALS if of_hours else ROWS
-    where = bounds(source.time_ms, period.start_ms, period.end_ms)
-    if of_hours:
-        where.append(col(UsageTotalRow.length_ms) == HOUR_MS)
-    return await sum_where(session, source, where, is_postgresql=is_postgresql)
+    query = _of_period(of_hours=of_hours, is_postgresql=is_postgresql)
+    values = {"start": period.start_ms, "end": period.end_ms}
+    return [await total_of(tuple(row)) for row in (await session.exec(query, params=values)).all()]
 
 
 async def sum_where(
@@ -144,6 +142,23 @@ async def sum_where(
     limit: int | None = None,
 ) -> list[TotalValues]:
     """Return the totals of what conditions select of a table; `limit`: so many at most."""
+    query = _summed(source, where, is_postgresql=is_postgresql).limit(limit)
+    return [await total_of(tuple(row)) for row in (await session.exec(query)).all()]
+
+
+@lru_cache(maxsize=4)
+def _of_period(*, of_hours: bool, is_postgresql: bool) -> Any:  # noqa: ANN401 - of many columns
+    """Return the statement that sums up a period, built once for all of them."""
+    source = TOTALS if of_hours else ROWS
+    where = [source.time_ms >= bindparam("start"), source.time_ms < bindparam("end")]
+    if of_hours:
+        where.append(col(UsageTotalRow.length_ms) == HOUR_MS)
+    return _summed(source, where, is_postgresql=is_postgresql)
+
+
+def _summed(
+    source: TableSource, where: Sequence[ColumnElement[bool]], *, is_postgresql: bool
+) -> Any:  # noqa: ANN401 - of many columns
     row: Any = source.row
 
     def joined(query: Any) -> Any:  # noqa: ANN401 - a statement
@@ -154,9 +169,7 @@ async def sum_where(
     query, _ = source.summed(
         keys, joined, is_postgresql=is_postgresql, sums={"requests": source.count, **sums}
     )
-    return [
-        await total_of(tuple(found)) for found in (await session.exec(query.limit(limit))).all()
-    ]
+    return query
 
 
 async def total_of(found: tuple[Any, ...]) -> TotalValues:

@@ -11,6 +11,7 @@ from modelserving.worker.v1 import hosting_pb2
 from modelserving.worker.v1.snapshot_pb2 import EndpointResource
 
 from modelplane.control_plane.endpoints.metrics import EndpointMetrics
+from modelplane.control_plane.hosting import launcher_servicer
 from modelplane.control_plane.hosting.pool import LEASE_MS
 from modelplane.control_plane.hosting.worker_view import build_group
 from modelplane.control_plane.principal import Principal
@@ -391,6 +392,7 @@ async def test_what_engines_say_of_themselves_reaches_the_endpoints_metrics(
 async def test_a_launcher_is_told_while_its_lease_waits_for_the_database(
     side: HostSide, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(launcher_servicer, "_RENEW_SECONDS", 0.05)
     launcher = await deployed(side)
     asked, answered, claim = asyncio.Event(), asyncio.Event(), side.pool.claim
 

@@ -233,14 +233,21 @@ async def eventually(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
+async def _others_first(seconds: float) -> None:
+    del seconds
+    await asyncio.sleep(0)
+
+
 def intake(
     side: tuple[Database, SnapshotCache, Clock],
     tasks: asyncio.TaskGroup,
     stack: AsyncExitStack,
 ) -> DemandIntake:
-    """Run what takes the demand of workers."""
+    """Run what takes the demand of workers, and stores it with what comes meanwhile, not later."""
     database, cache, clock = side
-    demand = DemandIntake(database, SharedClock(clock), cache.group, CollectorRegistry())
+    demand = DemandIntake(
+        database, SharedClock(clock), cache.group, CollectorRegistry(), sleep=_others_first
+    )
     for loop in (demand.run, demand.run_wakes):
         stack.callback(tasks.create_task(loop()).cancel)
     return demand

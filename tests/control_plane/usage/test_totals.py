@@ -129,6 +129,9 @@ async def test_what_is_over_is_read_from_totals(ledger: Ledger) -> None:
     counted = await valid(database)
     assert counted[DAY_MS] == 1
     assert counted[HOUR_MS] > 24
+    # Hours without queries, too, are not looked at again.
+    async with database.read() as session:
+        assert all(mark.is_made for mark in (await totals.read_marks(session)).values())
     # Only the hour that is not over is read query by query: the rest may even be gone.
     async with database.write() as transaction:
         old = col(UsageRow.time_ms) < clock.now_ms

@@ -50,7 +50,8 @@ async def running_envoy(
                 await asyncio.sleep(0.02)
             yield public, client
         finally:
-            process.terminate()
+            # Told to end, it takes a second, in which nothing happens that a test is about.
+            process.kill()
             await process.wait()
 
 

@@ -13,6 +13,13 @@ from modelplane.deploy.envoy.options import Address
 from modelplane.deploy.local.child import python_command
 from modelplane.deploy.local.http_client import HttpClient
 
+_SETTINGS = {
+    # The tests' providers are on this machine.
+    "MODELPLANE_ALLOWED_UPSTREAMS": "127.0.0.1",
+    # No stop waits for an Envoy to notice it: calls that matter have arrived before.
+    "MODELPLANE_NOTICE_SECONDS": "0.1",
+}
+
 
 class Deployment:
     """One `modelplane up` and what it says."""
@@ -82,9 +89,8 @@ async def start(
         *arguments,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        # The tests' providers are on this machine.
         preexec_fn=before,
-        env={**inherited, "MODELPLANE_ALLOWED_UPSTREAMS": "127.0.0.1", **(settings or {})},
+        env={**inherited, **_SETTINGS, **(settings or {})},
     )
     return Deployment(data_dir, process)
 

@@ -50,7 +50,7 @@ async def get(deployment: Deployment, tls: ssl.SSLContext) -> int:
 
 
 async def test_https(tmp_path: Path, identity: CertificateDir) -> None:
-    async with running(tmp_path / "d", *flags(identity)) as deployment:
+    async with running(tmp_path / "d", "--no-hosting", *flags(identity)) as deployment:
         assert deployment.state["url"].startswith("https://127.0.0.1:")
         assert await get(deployment, trusting(identity)) == 200
         target = deployment.state["url"].removeprefix("https://")

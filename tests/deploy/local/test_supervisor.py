@@ -16,10 +16,12 @@ from modelplane.deploy.envoy.routes import QUERY_PATH
 from tests.deploy.local.deployments import running, start, until_dead
 
 ENDPOINTS = "/api/2.0/serving-endpoints"
+# A launcher takes time to start, and only one test is about it.
+PLANES = ("--no-hosting",)
 
 
 async def test_refuses_a_second_start_and_a_taken_port(tmp_path: Path) -> None:
-    async with running(tmp_path / "one") as first:
+    async with running(tmp_path / "one", *PLANES) as first:
         again = await start(tmp_path / "one", "--port", "0")
         line = await again.until_said("another `modelplane up`")
         assert f"pid {first.process.pid}" in line
@@ -30,6 +32,7 @@ async def test_refuses_a_second_start_and_a_taken_port(tmp_path: Path) -> None:
         assert await other.process.wait() == 1
         assert (again.lines, other.lines) == ([again.lines[0]], [other.lines[0]])
         assert (await first.client.call("GET", ENDPOINTS)).ok
+        assert "launcher" not in first.state
 
 
 async def test_files_are_for_their_owner_and_are_kept(
@@ -37,7 +40,7 @@ async def test_files_are_for_their_owner_and_are_kept(
 ) -> None:
     for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
-    async with running(tmp_path / "d") as deployment:
+    async with running(tmp_path / "d", *PLANES) as deployment:
         token = (deployment.data_dir / "admin-token").read_text()
         line = await deployment.until_said("admin token:")
         assert token.strip() in line
@@ -49,7 +52,7 @@ async def test_files_are_for_their_owner_and_are_kept(
     assert not (tmp_path / "d" / "up.json").exists()
     envoy = tmp_path / "d" / "envoy.json"
     assert QUERY_PATH in envoy.read_text()
-    async with running(tmp_path / "d", "--queries", "transcoded", "--open") as deployment:
+    async with running(tmp_path / "d", *PLANES, "--queries", "transcoded", "--open") as deployment:
         assert "browser" in await deployment.until_said("browser")
         assert QUERY_PATH not in envoy.read_text()
         after = deployment.state
@@ -59,7 +62,7 @@ async def test_files_are_for_their_owner_and_are_kept(
 
 
 async def test_parts_that_die_are_started_again(tmp_path: Path) -> None:
-    async with running(tmp_path / "d", "--workers", "2") as deployment:
+    async with running(tmp_path / "d", *PLANES, "--workers", "2") as deployment:
         for number, name in enumerate(["envoy", "control-plane", "worker-1"]):
             before = deployment.state
             os.kill(deployment.pids[number], signal.SIGKILL)
@@ -77,7 +80,7 @@ async def test_parts_that_die_are_started_again(tmp_path: Path) -> None:
 @pytest.mark.long
 async def test_parts_that_are_told_to_end_again_and_again_are_back(tmp_path: Path) -> None:
     """The first time they would end their calls before, which nobody can wait for."""
-    async with running(tmp_path / "d") as deployment:
+    async with running(tmp_path / "d", *PLANES) as deployment:
         pids = deployment.pids
         for pid in 5 * pids:
             with contextlib.suppress(ProcessLookupError):
@@ -93,7 +96,7 @@ async def test_parts_that_are_told_to_end_again_and_again_are_back(tmp_path: Pat
 
 
 async def test_nothing_outlives_a_killed_supervisor(tmp_path: Path) -> None:
-    async with running(tmp_path / "d", "--workers", "2") as deployment:
+    async with running(tmp_path / "d", *PLANES, "--workers", "2") as deployment:
         pids = deployment.pids
         deployment.process.kill()
         await deployment.process.wait()
@@ -102,7 +105,7 @@ async def test_nothing_outlives_a_killed_supervisor(tmp_path: Path) -> None:
 
 
 async def test_a_full_disk_ends_nothing_that_serves(tmp_path: Path) -> None:
-    async with running(tmp_path / "d") as deployment:
+    async with running(tmp_path / "d", *PLANES) as deployment:
         pid, worker = deployment.process.pid, deployment.pids[2]
         hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]
         # As a full disk does: what the supervisor writes from now on fails.
@@ -121,7 +124,7 @@ async def test_a_full_disk_ends_nothing_that_serves(tmp_path: Path) -> None:
 
 
 async def test_a_disk_that_takes_nothing_is_told_in_one_line(tmp_path: Path) -> None:
-    async with running(tmp_path / "d") as deployment:
+    async with running(tmp_path / "d", *PLANES) as deployment:
         assert await deployment.stop() == 0
 
     def full() -> None:
@@ -168,7 +171,7 @@ async def test_stop_lets_requests_in_flight_end(tmp_path: Path, workers: int) ->
     )
     base = f"http://127.0.0.1:{upstream.sockets[0].getsockname()[1]}/v1"
     options = ("--workers", str(workers))
-    async with upstream, running(tmp_path / "d", *options) as deployment:
+    async with upstream, running(tmp_path / "d", *PLANES, *options) as deployment:
         created = await deployment.client.call("POST", ENDPOINTS, _endpoint(base))
         assert created.ok, created.body
         pids, url, token = deployment.pids, deployment.state["url"], deployment.client.token
@@ -233,7 +236,7 @@ async def _until_refused(host: str, port: int) -> None:
         await asyncio.sleep(0.02)
 
 
-async def test_a_launcher_runs_beside_the_planes_unless_it_should_not(tmp_path: Path) -> None:
+async def test_a_launcher_runs_beside_the_planes_and_is_started_again(tmp_path: Path) -> None:
     async with running(tmp_path / "d") as deployment:
         while not (pid := deployment.state.get("launcher", {}).get("pid")):
             await asyncio.sleep(0.02)
@@ -244,5 +247,3 @@ async def test_a_launcher_runs_beside_the_planes_unless_it_should_not(tmp_path: 
         pid = deployment.state["launcher"]["pid"]
         assert await deployment.stop() == 0
         await until_dead(pid)
-    async with running(tmp_path / "d", "--no-hosting") as deployment:
-        assert "launcher" not in deployment.state

@@ -40,8 +40,9 @@ def streaming(mlflow_3: Saved, folder: Path) -> Iterator[Replica]:
         yield replica
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def slow(mlflow_3: Saved, folder: Path) -> Iterator[Replica]:
+    """Give one whose only slot each test leaves free."""
     with serving(mlflow_3, "slow", folder, *SLOW) as replica:
         yield replica
 
@@ -257,7 +258,12 @@ def test_a_call_that_takes_too_long_is_told_and_keeps_its_slot(slow: Replica) ->
     assert slow.ask(_seconds(0)).json == {"predictions": [{"seconds": 0.0}]}
 
 
-def test_a_stop_lets_calls_finish(slow: Replica) -> None:
+def test_a_stop_lets_calls_finish(mlflow_3: Saved, folder: Path) -> None:
+    with serving(mlflow_3, "slow", folder, *SLOW) as slow:
+        _stop_while_it_answers(slow)
+
+
+def _stop_while_it_answers(slow: Replica) -> None:
     idle = slow.connect()
     idle.request("GET", "/ping")
     idle.getresponse().read()
