@@ -26,7 +26,7 @@ run: install
 
 # A file is run by one process, and a folder that `tests/processes.py` names; each process starts the
 # systems that its files share.
-PARALLEL = -n 3 --dist loadfile --no-loadscope-reorder
+PARALLEL = -n 4 --dist loadfile --no-loadscope-reorder
 
 # The tests' modules, with what pytest puts into their assertions, are compiled once, whatever the
 # shell says.

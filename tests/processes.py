@@ -1,4 +1,4 @@
-"""Which tests run in one process where they run in several: `make test` has three.
+"""Which tests run in one process where they run in several: `make test` has four.
 
 Those of a file share what its fixtures start. So do those of folders whose shared system takes long
 to start; such folders come first, so that no process is left with them in the end.
