@@ -205,6 +205,8 @@ class RolloutDriver:
             async with self._database.write() as transaction:
                 ended = await self._refuse(transaction, nack, reason)
                 self.history.refuse(worker_id, nack, ended=ended)
+        # From now on it matters who comes and goes.
+        self._hinted.set()
         self._stepped.send()
 
     async def wait_settled(self, endpoint_id: str) -> None:

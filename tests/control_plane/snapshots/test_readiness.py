@@ -128,7 +128,11 @@ async def test_a_worker_that_takes_the_place_of_one_that_refused_is_asked(
     side: PushSide, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(readiness, "_ASK_EVERY_MS", 0)
+    # It is seen because it comes, not by looking now and then.
+    monkeypatch.setattr(rollout_driver, "_IDLE_SECONDS", 3_600.0)
     worker = await served(side)
+    # Until the look after the last step has found nothing to wait for.
+    await asyncio.sleep(0.3)
     await refuse(side, worker, serving=False)
     await until(side, lambda record: not record.ready)
     worker.call.cancel()
