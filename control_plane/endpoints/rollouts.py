@@ -76,7 +76,7 @@ class Rollouts:
 
 def _as_of(record: RolloutRecord, going: RolloutState) -> RolloutRecord:
     """Return what was noted of a rollout up to the phase that was read: not what came since."""
-    record = replace(record, ended_ms=None)
+    record = replace(record, ended_ms=None, workers={})
     if going.phase is Phase.PREPARING:
         record = replace(record, activate_revision=None, prepared_ms=None)
     return record

@@ -42,11 +42,6 @@ class Seen(NamedTuple):
     unready: bool
     applied: int | None
 
-    @property
-    def awaits_workers(self) -> bool:
-        """Whether anything changes when workers follow."""
-        return self.unready or bool(self.refused)
-
 
 class Readiness:
     """Judges by what the workers have acknowledged and refused.
@@ -93,15 +88,16 @@ class Readiness:
             applied=fastest if unready and await rollouts.has_unready(session, fastest) else None,
         )
 
-    async def correct(self, seen: Seen) -> None:
-        """Correct what is no longer true."""
+    async def correct(self, seen: Seen) -> bool:
+        """Correct what is no longer true; return whether more changes when workers follow."""
         self.refused = len(seen.refused)
         if seen.applied is not None:
             async with self._database.write() as transaction:
                 await rollouts.mark_ready(transaction, seen.applied)
         await self._take_back(seen.refused)
         await self._ask_again(seen.refused)
-        await self._note_absence()
+        # What this makes unready was not yet when it was looked at.
+        return await self._note_absence() or seen.unready or bool(seen.refused)
 
     async def _take_back(self, refused: list[StoredRefusal]) -> None:
         others = await self._peers.others() if refused else []
@@ -140,20 +136,25 @@ class Readiness:
             and all_at(others, changed_at)
         )
 
-    async def _note_absence(self) -> None:
-        """Mark all endpoints as not ready once no worker has been there for a while."""
+    async def _note_absence(self) -> bool:
+        """Mark all endpoints as not ready once no worker has been there for a while.
+
+        Return whether any was marked.
+        """
         if len(self._watchers):
             self._alone_since_ms = None
-            return
+            return False
         if self._alone_since_ms is None:
             self._alone_since_ms = self._clock()
         if self._clock() - self._alone_since_ms < _ABSENCE_MS:
-            return
+            return False
         async with self._database.read() as session:
             has_ready = await rollouts.has_ready(session)
-        if has_ready and not any(other.workers for other in await self._peers.others()):
-            async with self._database.write() as transaction:
-                await rollouts.mark_unserved(transaction)
+        if not has_ready or any(other.workers for other in await self._peers.others()):
+            return False
+        async with self._database.write() as transaction:
+            await rollouts.mark_unserved(transaction)
+        return True
 
 
 def all_at(others: Iterable[WorkerProgress], revision: int) -> bool:

@@ -162,7 +162,7 @@ class RolloutDriver:
         async with self._database.read() as session:
             seen = await self._readiness.look(session)
             pending = await rollouts.read_rollouts(session)
-        await self._readiness.correct(seen)
+        unsure = await self._readiness.correct(seen)
         now_ms = self._steady()
         self._seen_ms = {rollout.key: self._seen_ms.get(rollout.key, now_ms) for rollout in pending}
         await self.history.follow({rollout.version_key for rollout in pending})
@@ -171,7 +171,7 @@ class RolloutDriver:
         others = await self.peers.others() if is_due else None
         # Each of them, not only until the first that does.
         waiting = any([await self._step_one(one, others, now_ms) for one in pending])
-        self._awaits_workers = waiting or seen.awaits_workers
+        self._awaits_workers = waiting or unsure
         return waiting
 
     def deadline_ms(self, rollout: RolloutState, *, starts: bool) -> int | None:
@@ -205,6 +205,8 @@ class RolloutDriver:
             async with self._database.write() as transaction:
                 ended = await self._refuse(transaction, nack, reason)
                 self.history.refuse(worker_id, nack, ended=ended)
+        # From now on it matters who comes and goes.
+        self._hinted.set()
         self._stepped.send()
 
     async def wait_settled(self, endpoint_id: str) -> None:

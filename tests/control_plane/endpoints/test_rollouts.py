@@ -14,7 +14,8 @@ from modelplane.control_plane.errors import NotFound
 from modelplane.control_plane.principal import Level, Principal
 from modelplane.control_plane.snapshots.rollout_driver import Timeouts
 from modelplane.control_plane.store.database import Database, Session
-from modelplane.control_plane.store.endpoints import changes, rollout_records, rollouts
+from modelplane.control_plane.store.endpoints import changes, records, rollout_records, rollouts
+from modelplane.control_plane.store.endpoints.records import StoredVersion
 from modelplane.control_plane.store.endpoints.rollout_records import RolloutKey
 from modelplane.control_plane.store.endpoints.rollouts import RolloutState
 from tests.control_plane.configs import hosted_model, hosting_version
@@ -125,6 +126,30 @@ async def test_a_step_that_is_taken_meanwhile_is_told_next_time(
     assert (seen.phase, states(seen)) == ("PREPARING", {"slow": "PREPARED", "fast": "PREPARED"})
     assert not seen.HasField("prepared_time")
     assert (await told(side, 1)).phase == "ACTIVATING"
+
+
+async def test_an_end_that_comes_meanwhile_is_told_next_time(
+    side: PushSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = await quiet_worker(side, "w1")
+    await begin_rollout(side.database, "a")
+    find = records.find_version
+
+    async def find_and_end(
+        session: Session, endpoint_id: str, version: int
+    ) -> StoredVersion | None:
+        found = await find(session, endpoint_id, version)
+        monkeypatch.undo()
+        for _ in ("prepare", "activate"):
+            await worker.ack((await worker.next()).delta.revision)
+        await stored(side, 1)
+        return found
+
+    monkeypatch.setattr(records, "find_version", find_and_end)
+    seen = await told(side, 1)
+    assert (seen.phase, states(seen)) == ("PREPARING", {"w1": "PREPARED"})
+    assert not seen.workers[0].HasField("active_time")
+    assert (await told(side, 1)).phase == "ENDED"
 
 
 async def test_who_refused_and_why_is_told_and_stays(side: PushSide) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from modelplane.control_plane.endpoints.views import build_endpoint
-from modelplane.control_plane.snapshots import readiness
+from modelplane.control_plane.snapshots import readiness, rollout_driver
 from modelplane.control_plane.store.endpoints.records import StoredEndpoint
 from tests.control_plane.conftest import ALICE
 from tests.control_plane.snapshots.conftest import (
@@ -128,7 +128,11 @@ async def test_a_worker_that_takes_the_place_of_one_that_refused_is_asked(
     side: PushSide, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(readiness, "_ASK_EVERY_MS", 0)
+    # It is seen because it comes, not by looking now and then.
+    monkeypatch.setattr(rollout_driver, "_IDLE_SECONDS", 3_600.0)
     worker = await served(side)
+    # Until the look after the last step has found nothing to wait for.
+    await asyncio.sleep(0.3)
     await refuse(side, worker, serving=False)
     await until(side, lambda record: not record.ready)
     worker.call.cancel()
@@ -141,8 +145,14 @@ async def test_without_any_worker_nothing_is_ready(
     side: PushSide, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(readiness, "_ABSENCE_MS", 0)
+    # The next worker is seen because it comes, not by looking now and then.
+    monkeypatch.setattr(rollout_driver, "_IDLE_SECONDS", 3_600.0)
     worker = await served(side)
+    # Until the look after the last step has found nothing to wait for.
+    await asyncio.sleep(0.3)
     worker.call.cancel()
+    await eventually(lambda: not side.connected("w1"))
+    side.rollout.hint()
     await until(side, lambda record: not record.ready)
     await side.follower("w2")
     await until(side, lambda record: record.ready)
