@@ -4,6 +4,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html (`If-None-Mat
 `API_CreateMultipartUpload.html`, `API_DeleteObjects.html`, `API_ListObjectsV2.html`.
 """
 
+import asyncio
 import hashlib
 import time
 from base64 import b64encode
@@ -38,12 +39,15 @@ class S3Store(S3Emulator):
     Attributes:
         conflicts: Number of conditional writes that came too late.
         is_away: Whether every request fails, as while the service is down.
+        awaits_rival: Whether the next conditional write waits for another one of the same name.
     """
 
     def __init__(self, port: int = 0) -> None:
         super().__init__(port)
         self.conflicts = 0
         self.is_away = False
+        self.awaits_rival = False
+        self._waiting: dict[str, asyncio.Event] = {}
         self._parts: dict[str, dict[int, bytes]] = {}
 
     def add_routes(self, app: web.Application) -> None:
@@ -66,8 +70,19 @@ class S3Store(S3Emulator):
         if told not in ("UNSIGNED-PAYLOAD", hashlib.sha256(body).hexdigest()):
             return error_answer(400, "XAmzContentSHA256Mismatch", "The hash is another one.")
         bucket, key = request.match_info["bucket"], request.match_info.get("key", "")
+        if self.awaits_rival and "if-none-match" in request.headers:
+            await self._meet_rival(key)
         answer = self._bucket if not key else self._object
         return answer(request, f"{bucket}/{key}", body)
+
+    async def _meet_rival(self, key: str) -> None:
+        first = self._waiting.pop(key, None)
+        if first is None:
+            self._waiting[key] = first = asyncio.Event()
+            await first.wait()
+        else:
+            self.awaits_rival = False
+            first.set()
 
     def _bucket(self, request: web.Request, name: str, body: bytes) -> web.Response:
         if request.method == "GET":

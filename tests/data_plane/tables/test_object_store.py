@@ -98,7 +98,7 @@ def test_tables_are_written_kept_in_order_and_asked(store: S3Store) -> None:
 
 def test_no_commit_of_several_writers_is_lost(store: S3Store) -> None:
     run(store, 'DeltaTables(ROOT, "first").append(LOCATION, 1, [row()])')
-    before = store.conflicts
+    before, store.awaits_rival = store.conflicts, True
     writers = [start(store, MANY, f"w{number}") for number in range(3)]
     for writer in writers:
         assert writer.stdout
