@@ -183,6 +183,24 @@ def test_cancellation_and_deadline_reach_the_provider(
     until_it_is_late(provider, ask)
 
 
+def test_a_stream_that_breaks_ends_with_an_event_and_the_status_of_it(
+    inference: inference_service_pb2_grpc.InferenceServiceStub,
+    metadata: Metadata,
+    rest: Rest,
+    provider: OpenAiEmulator,
+) -> None:
+    rest.create(endpoint("broken", entity(provider)))
+    provider.misbehave("truncate", "gpt-4", after_events=1)
+    came: list[bytes] = []
+    call = inference.Query(query("broken", CHAT | {"stream": True}), metadata=metadata)
+    with pytest.raises(grpc.RpcError) as broken:
+        came.extend(message.data for message in call)
+    assert broken.value.code() == grpc.StatusCode.UNAVAILABLE
+    last = b"".join(came).split(b"\n\n")[-2]
+    error = json.loads(last.removeprefix(b"data: "))["error"]
+    assert (error["code"], error["message"]) == ("TEMPORARILY_UNAVAILABLE", broken.value.details())
+
+
 def refusal(call: Callable[[], object]) -> tuple[grpc.StatusCode, dict[str, str], str]:
     with pytest.raises(grpc.RpcError) as refused:
         call()

@@ -47,8 +47,12 @@ class HttpBodyReply:
         await self._send(encode_events(chunks, ended=ended))
 
     async def fail(self, refusal: Refusal) -> None:
-        """Send the event that ends the stream: a REST caller never sees the status of a call."""
+        """Send the event that ends the stream, and let the call end with the status of the refusal.
+
+        Whoever passes the events on to a REST caller has no status to pass on any more.
+        """
         await self._send(encode_error(refusal))
+        await self._outlet.fail(refusal)
 
     async def _send(self, data: bytes) -> None:
         message = self._prefix + encode_data(data)
