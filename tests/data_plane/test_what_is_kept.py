@@ -123,12 +123,12 @@ ASKED = b'{"model":"chat","max_tokens":9,"messages":[{"role":"user","content":"a
         pytest.param(query(name="two", fault=Fault("status", 500)), 200, id="another answers"),
         pytest.param(query(STREAM, Fault("status", 500)), 500, id="no stream"),
         pytest.param(query(STREAM, Fault("garbage")), 500, id="stream of garbage"),
-        pytest.param(query(STREAM, Fault("truncate", after_events=2)), 200, id="cut off"),
-        pytest.param(query(STREAM, Fault("end_early", after_events=2)), 200, id="ended early"),
+        pytest.param(query(STREAM, Fault("truncate", after_events=2)), 503, id="cut off"),
+        pytest.param(query(STREAM, Fault("end_early", after_events=2)), 503, id="ended early"),
         pytest.param(
-            query(STREAM, Fault("error_event", after_events=2)), 200, id="told in between"
+            query(STREAM, Fault("error_event", after_events=2)), 503, id="told in between"
         ),
-        pytest.param(query(STREAM, Fault("stall_stream", after_events=2)), 200, id="stalled"),
+        pytest.param(query(STREAM, Fault("stall_stream", after_events=2)), 504, id="stalled"),
         pytest.param(cancel, 0, id="cancelled"),
         pytest.param(post(INVOKE, b"{"), 400, id="REST"),
         pytest.param(post(INVOKE, b"[" * 9000), 400, id="REST, deep"),
