@@ -101,50 +101,52 @@ async def test_every_worker_prepares_before_any_activates(side: PushSide) -> Non
 
 
 async def test_a_worker_that_moves_is_looked_at_only_where_something_waits(
-    side: PushSide, monkeypatch: pytest.MonkeyPatch
+    database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await side.follower("w1")
-    await begin_rollout(side.database, "a")
-    await side.rollout.wait_settled("id-a")
-    monkeypatch.setattr(rollout_driver, "_IDLE_SECONDS", 60.0)
-    looks = 0
-    step = side.rollout.step
+    # All comes about by hints.
+    for name in ("_LOOK_SECONDS", "_IDLE_SECONDS"):
+        monkeypatch.setattr(rollout_driver, name, 3_600.0)
+    async with push_side(database) as side:
+        worker = await settled_worker(side, "w1")
+        await begin_rollout(database, "a")
+        for _ in ("prepare", "activate"):
+            revision = (await worker.next()).delta.revision
+            await side.rollout.step()
+            await worker.ack(revision)
+        async with asyncio.timeout(60):
+            while not (await read_endpoint(database, "a")).ready:
+                await asyncio.sleep(0.01)
+        hinted = side.rollout._hinted
 
-    async def counted() -> bool:
-        nonlocal looks
-        looks += 1
-        return await step()
+        def moves_unseen() -> bool:
+            if hinted.is_set():
+                return False
+            side.rollout.moved()
+            return not hinted.is_set()
 
-    # What was told of before has been looked at by then.
-    while not (await read_endpoint(side.database, "a")).ready or await step():
-        await asyncio.sleep(0.01)
-    await asyncio.sleep(0.1)
-    monkeypatch.setattr(side.rollout, "step", counted)
-    for _ in range(10):
-        side.rollout.moved()
-        await asyncio.sleep(0.005)
-    assert looks == 0
-    await begin_rollout(side.database, "a")
-    await eventually(lambda: looks > 2)
+        # Until the last look has found nothing to wait for.
+        await eventually(moves_unseen)
 
 
 async def test_what_others_say_is_asked_before_it_counts(
     side: PushSide, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker = await settled_worker(side, "w1")
-    read, pending = rollouts.read_rollouts, 0
+    read = rollouts.read_rollouts
+    # By the task that looks: the driver's own, and this test's.
+    pending: dict[asyncio.Task[object] | None, list[RolloutState]] = {}
 
     async def read_hosted(session: Session) -> list[RolloutState]:
-        nonlocal pending
-        found = await read(session)
-        pending = len(found)
-        return [replace(one, group_ids=("group",)) for one in found]
+        found = [replace(one, group_ids=("group",)) for one in await read(session)]
+        pending[asyncio.current_task()] = found
+        return found
 
     async def follow(*_: object) -> list[object]:
         # The worker of this replica, while the groups of the first are read; no other one does.
-        if pending == 2:
+        found = pending[asyncio.current_task()]
+        if len(found) == 2:
             for watcher in side.watchers:
-                side.watchers.acknowledge(watcher, side.cache.revision)
+                side.watchers.acknowledge(watcher, found[1].revision)
         return []
 
     async def others() -> list[WorkerProgress]:
